@@ -1,0 +1,1 @@
+"""Relational tables of the registry."""

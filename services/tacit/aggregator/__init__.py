@@ -1,0 +1,1 @@
+"""Consortium side: leads runs; opens nothing."""

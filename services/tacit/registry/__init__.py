@@ -1,0 +1,1 @@
+"""Consortium side: versions of the global model."""

@@ -1,0 +1,1 @@
+"""Runs and rounds as a fold over the log. Pure."""

@@ -1,0 +1,1 @@
+"""Process plumbing: the log port, loops, lifecycle, settings, observing, clocks."""

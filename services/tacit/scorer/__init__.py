@@ -1,0 +1,1 @@
+"""Bank side: answers scoring calls from the verified model."""

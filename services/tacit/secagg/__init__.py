@@ -1,0 +1,1 @@
+"""Secure aggregation: shares and masks. Pure."""

@@ -1,0 +1,1 @@
+"""The real handlers over memory adapters, and the generator of transactions."""

@@ -1,0 +1,1 @@
+"""Bank side: trains next to the data; nothing raw leaves it."""

@@ -1,0 +1,1 @@
+"""Bytes on the log: protobuf codec, signed envelope, topics and documents."""
