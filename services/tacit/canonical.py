@@ -6,6 +6,7 @@ that is exact, else as ``"a/b"``.
 """
 
 import dataclasses
+import datetime as dt
 import enum
 import hashlib
 from collections.abc import Mapping
@@ -59,18 +60,23 @@ def plain(value: object) -> Any:  # noqa: ANN401  JSON has no narrower type
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         names = (field.name for field in dataclasses.fields(value))
         return {name: plain(item) for name in names if (item := getattr(value, name)) is not None}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, Fraction):
-        return number(value)
-    if value is None or isinstance(value, bool | int | str):
-        return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    message = f"no canonical form for {type(value).__name__}: {value!r}"
-    raise TypeError(message)
+    return _scalar(value)
+
+
+def _scalar(value: object) -> int | str | None:
+    if isinstance(value, enum.StrEnum):
+        return value.value
+    if isinstance(value, Fraction):
+        return number(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"no canonical form for {type(value).__name__}: {value!r}")
 
 
 def encode(value: object) -> bytes:
@@ -96,6 +102,5 @@ def parse_label(text: str) -> bytes:
     """
     body = text.removeprefix(DIGEST_PREFIX)
     if not text.startswith(DIGEST_PREFIX) or len(body) != 64 or body.strip("0123456789abcdef"):  # noqa: PLR2004
-        message = f"expected a digest 'sha256:<64 hex digits>', got {text!r}"
-        raise ValueError(message)
+        raise ValueError(f"expected a digest 'sha256:<64 hex digits>', got {text!r}")
     return bytes.fromhex(body)

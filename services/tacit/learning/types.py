@@ -196,3 +196,22 @@ class Ensemble:
     lines: tuple[LineTable, ...] = ()
     planes: tuple[PlaneTable, ...] = ()
     forests: tuple[tuple[Structure, Leaves], ...] = ()
+
+
+@dataclass(frozen=True)
+class QualityPlan:
+    """The `quality:` part of a plan (formats 1, algorithm 4).
+
+    Attributes:
+        edges: Public margin edges, rising; one more bin than edges.
+        weights: Weight of a non-fraud row below edges[0], between edges[0] and edges[1], and above.
+        review_rate: Share of rows that go to review.
+        decline_rate: Share of rows that are declined, at most `review_rate`.
+        tolerance: Largest half-width of a 90 % interval with which a gate still compares.
+    """
+
+    edges: tuple[Fraction, ...] = tuple(Fraction(edge) for edge in range(-4, 3))
+    weights: tuple[Fraction, ...] = (Fraction(1, 32), Fraction(1, 4), Fraction(1))
+    review_rate: Fraction = Fraction(1, 200)
+    decline_rate: Fraction = Fraction(1, 1000)
+    tolerance: Fraction = Fraction(1, 20)
