@@ -4,6 +4,8 @@ Readers keep their own offsets; there are no groups, no transactions and no comp
 and only order entries within a topic; no protocol rule may refer to one.
 """
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -90,3 +92,47 @@ class Log(Protocol):
 
     def close(self) -> None:
         """Releases connections and files; the log cannot be used afterwards."""
+
+
+_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def check_topic(topic: str) -> None:
+    """Refuses a name that is not a topic's on every adapter.
+
+    Raises:
+        ValueError: If the name is not 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-', or is '.' or '..'.
+    """
+    if not _TOPIC.fullmatch(topic) or topic in {".", ".."}:
+        raise ValueError(f"topic {topic!r} is not 1 to 249 characters of a-z, A-Z, 0-9, '.', '_' and '-'")
+
+
+def check_append(topic: str, value: bytes) -> None:
+    """Refuses an append that no adapter takes.
+
+    Raises:
+        ValueError: If the topic's name is not one.
+        RecordTooLargeError: If the value is longer than `MAX_VALUE_BYTES`.
+    """
+    check_topic(topic)
+    if len(value) > MAX_VALUE_BYTES:
+        raise RecordTooLargeError(
+            f"value of {len(value)} bytes for topic {topic}: at most {MAX_VALUE_BYTES} are allowed"
+        )
+
+
+def check_read(positions: Mapping[str, int], limit: int, timeout: float) -> None:
+    """Refuses a read that no adapter takes.
+
+    Raises:
+        ValueError: If an offset is negative, a topic's name is not one, the limit is below 1 or the timeout is not a
+            finite number of seconds from 0.
+    """
+    for topic, offset in positions.items():
+        check_topic(topic)
+        if offset < 0:
+            raise ValueError(f"offset {offset} of topic {topic}: offsets start at 0")
+    if limit < 1:
+        raise ValueError(f"limit {limit}: at least 1 entry must be asked for")
+    if not 0.0 <= timeout < math.inf:
+        raise ValueError(f"timeout {timeout} s: must be a finite number of seconds from 0")
