@@ -121,7 +121,8 @@ def _surely_within(sizes: NDArray[np.int64], bound: int) -> NDArray[np.bool_]:
     rough = np.minimum((sizes >> _ROUGH_BITS) + 1, _ROUGH_CAP)
     rough[sizes == 0] = 0
     squares: NDArray[np.int64] = np.einsum("ij,ij->i", rough, rough)
-    return np.less_equal(squares, (bound << (_FINE_BITS - _ROUGH_BITS)) ** 2)
+    limit = (bound << (_FINE_BITS - _ROUGH_BITS)) ** 2
+    return np.less_equal(squares, limit)
 
 
 def _above(sizes: NDArray[np.int64], bound: int) -> NDArray[np.bool_]:
@@ -129,7 +130,9 @@ def _above(sizes: NDArray[np.int64], bound: int) -> NDArray[np.bool_]:
     limit = (bound << _FINE_BITS) ** 2
     large = sizes.max(axis=1) >> _SCALED_BITS > 0
     squares = _square_norms(np.minimum(sizes, 2**_SCALED_BITS - 1))
-    return large | np.array([square > limit for square in squares], dtype=np.bool_)
+    above = np.array([square > limit for square in squares], dtype=np.bool_)
+    above |= large
+    return above
 
 
 def _scaled(sizes: NDArray[np.int64], bound: int) -> NDArray[np.int64]:
