@@ -1,0 +1,121 @@
+"""What a plan means in numbers: stages, noise, reserved budget. Every party computes this for itself."""
+
+import hashlib
+from dataclasses import dataclass
+
+from tacit import canonical
+from tacit.features.spec import Contract
+from tacit.federation import Manifest
+from tacit.learning.course import Course, stages
+from tacit.learning.types import Stage
+from tacit.privacy import calibration
+from tacit.privacy.calibration import Budget
+from tacit.privacy.types import Mode, Unit
+from tacit.rounds.plan import Plan, PlanError
+
+SEED_DOMAIN = b"tacit.seed.v1"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A plan worked out under its contract and manifest.
+
+    Attributes:
+        plan: The plan.
+        contract: The contract whose digest the plan names.
+        stages: One per round.
+        budget: Noise per round and the reserved rho.
+        banks_per_person: k of the manifest.
+        q: Least banks whose vectors make a round, as printed: of the manifest, or 1 in mode `local` (each bank alone).
+        c: Banks whose noise may be missing; 0 in mode `local`.
+    """
+
+    plan: Plan
+    contract: Contract
+    stages: tuple[Stage, ...]
+    budget: Budget
+    banks_per_person: int
+    q: int
+    c: int
+
+    @property
+    def unit_text(self) -> str:
+        """The unit as it must be printed: "given the feature table" whenever a column mixes customers (protocol 6)."""
+        suffix = ", given the feature table" if self.contract.mixing and self.plan.unit is Unit.CUSTOMER else ""
+        return f"{self.plan.unit}{suffix}"
+
+    @property
+    def epsilon(self) -> str:
+        """Epsilon of the reserved rho, as a decimal string rounded up at the sixth place."""
+        return f"{-(-int(self.budget.epsilon * 10**9 + 1) // 1000) / 10**6:.6f}"
+
+    def seed(self, run: bytes, roster: bytes) -> bytes:
+        """The public seed of random structures: committed before anybody knows who takes part (protocol 8).
+
+        Args:
+            run: Run id.
+            roster: Digest of ROSTER.
+
+        Returns:
+            32 bytes.
+        """
+        return hashlib.sha256(SEED_DOMAIN + run + roster).digest()
+
+    def start(self, run: bytes, roster: bytes) -> Course:
+        """The public state of learning before round 0."""
+        plan = self.plan
+        return Course.start(plan.learner, plan.shares, self.contract, plan.quality, self.seed(run, roster))
+
+
+def work_out(plan: Plan, contract: Contract, manifest: Manifest) -> Terms:
+    """Computes the terms of a plan.
+
+    Args:
+        plan: A plan whose own ranges hold.
+        contract: The contract.
+        manifest: The epoch that the plan names.
+
+    Returns:
+        The terms: the same on every machine.
+
+    Raises:
+        PlanError: If plan, contract and manifest do not fit each other.
+        PrivacyError: If the noise that the plan needs cannot be had.
+        LearningError: If the learner cannot be asked for with this contract.
+    """
+    faults = list(_misfits(plan, contract, manifest))
+    if faults:
+        raise PlanError("; ".join(faults))
+    asked = stages(plan.learner, plan.shares, contract, plan.quality)
+    local = plan.mode is Mode.LOCAL
+    q, c = (1, 0) if local else (manifest.q, manifest.c)
+    budget = calibration.calibrate(
+        plan.epsilon,
+        plan.delta,
+        [(stage.clip, stage.share) for stage in asked],
+        mode=plan.mode,
+        banks_per_person=manifest.max_banks_per_person,
+        q=q,
+        c=c,
+        paid_retries=plan.paid_retries,
+    )
+    calibration.check_wrap_around(budget, plan.population, len(manifest.members))
+    return Terms(plan, contract, asked, budget, manifest.max_banks_per_person, q, c)
+
+
+def _misfits(plan: Plan, contract: Contract, manifest: Manifest) -> list[str]:
+    allowed = ", ".join(manifest.modes)
+    checks = (
+        (plan.federation == manifest.federation, f"federation = {plan.federation!r}: expected {manifest.federation!r}"),
+        (
+            plan.manifest == canonical.label(manifest.digest),
+            f"manifest = {plan.manifest}: the epoch in force is {canonical.label(manifest.digest)}",
+        ),
+        (plan.mode in manifest.modes, f"mode = {plan.mode}: the manifest allows {allowed}"),
+        (plan.contract in manifest.contracts, f"contract = {plan.contract}: not among the manifest's contracts"),
+        (
+            plan.contract == canonical.label(contract.digest),
+            f"contract = {plan.contract}: the document at hand is {canonical.label(contract.digest)}",
+        ),
+    )
+    return [message for holds, message in checks if not holds]

@@ -1,0 +1,129 @@
+"""Re-deriving what a leader claims from the records that it names (protocol 3 "Finish", 4 and 8).
+
+A deviation is one sentence; the empty string means agreement. A record that cannot be found is a deviation of its
+own kind, `MISSING`, because waiting may still cure it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+from tacit.learning import ensemble
+from tacit.rounds.state import Run, State
+from tacit.rounds.types import Checked, EndBody, Kind, Outcome, ResultBody, RoundError, VectorBody
+
+RING = 2**64
+MISSING = "missing record"
+
+
+def decode(element: int) -> int:
+    """Reads a ring element of Z_2^64 as two's complement, in [-2^63, 2^63)."""
+    return element - RING if element >= RING // 2 else element
+
+
+def encode(value: int) -> int:
+    """Writes a signed integer as a ring element of Z_2^64."""
+    return value % RING
+
+
+def total(vectors: Iterable[Sequence[int]], cells: int) -> tuple[int, ...]:
+    """Adds ring vectors cell by cell modulo 2^64 and decodes the sums.
+
+    Args:
+        vectors: Ring elements, each vector of length `cells`.
+        cells: Length.
+
+    Returns:
+        Signed sums in grid units.
+
+    Raises:
+        RoundError: If a vector has another length.
+    """
+    sums = [0] * cells
+    for vector in vectors:
+        if len(vector) != cells:
+            raise RoundError(f"a vector has {len(vector)} cells, expected {cells}")
+        sums = [(have + more) % RING for have, more in zip(sums, vector, strict=True)]
+    return tuple(decode(element) for element in sums)
+
+
+def releases(state: State, run: Run, slot: int) -> dict[str, Checked]:
+    """The roster's RELEASEs of a slot that carry its context and its number of cells, by bank id (mode `local`)."""
+    if run.terms is None or slot >= len(run.attempts):
+        return {}
+    cells = run.terms.stages[run.attempts[slot].round].cells
+    banks = frozenset(run.banks)
+    return {
+        bank: record
+        for bank, record in state.answers(run, Kind.RELEASE, slot)
+        if bank in banks and isinstance(record.body, VectorBody) and len(record.body.cells) == cells
+    }
+
+
+def vectors(records: Iterable[Checked]) -> list[tuple[int, ...]]:
+    """The cells of RELEASE records."""
+    return [record.body.cells for record in records if isinstance(record.body, VectorBody)]
+
+
+def check_result(state: State, run: Run, round_number: int) -> str:
+    """Compares a standing RESULT with the RELEASEs that it names.
+
+    Args:
+        state: The fold.
+        run: A run of it.
+        round_number: A round that has a standing RESULT.
+
+    Returns:
+        The deviation, or nothing.
+    """
+    record = run.results[round_number]
+    body = record.body
+    if not isinstance(body, ResultBody):
+        raise RoundError(f"round {round_number} has no RESULT")
+    known = releases(state, run, record.header.slot)
+    named = []
+    for bank, digest in sorted(body.used.items()):
+        if bank not in known:
+            return f"{MISSING}: RELEASE of {bank} for slot {record.header.slot}"
+        if known[bank].digest != digest:
+            return f"RESULT of slot {record.header.slot} names another RELEASE of {bank} than its topic holds"
+        named.append(known[bank])
+    if total(vectors(named), len(body.sums)) != body.sums:
+        return f"RESULT of slot {record.header.slot} has other sums than the RELEASEs that it names"
+    return ""
+
+
+def model_bytes(run: Run) -> bytes:
+    """The model file of a run whose rounds are done, byte for byte the same for every reader.
+
+    Raises:
+        RoundError: If the run is not that far.
+    """
+    if run.course is None or run.terms is None or not run.course.finished:
+        raise RoundError(f"run {run.id.hex()} has no model: {len(run.results)} rounds are done")
+    return ensemble.booster(run.course.ensemble(), run.terms.contract)
+
+
+def check_run(state: State, run: Run) -> str:
+    """Re-derives a finished run from its records: every sum, every step, the model file and the epsilon.
+
+    Args:
+        state: The fold.
+        run: A run of it with a standing END.
+
+    Returns:
+        The first deviation, or nothing.
+    """
+    body = run.end.body if run.end is not None else None
+    if not isinstance(body, EndBody) or run.terms is None:
+        return f"{MISSING}: END of run {run.id.hex()}"
+    for round_number in range(len(run.results)):
+        deviation = check_result(state, run, round_number)
+        if deviation:
+            return deviation
+    if body.outcome is not Outcome.FINISHED:
+        return ""
+    if hashlib.sha256(model_bytes(run)).digest() != body.model:
+        return "END names another model file than the records make"
+    if body.epsilon_spent != run.terms.epsilon:
+        return f"END says epsilon {body.epsilon_spent}, the plan's reserved budget is {run.terms.epsilon}"
+    return ""
