@@ -1,0 +1,310 @@
+"""The bank's own model on top of the global one, and which of them the bank serves.
+
+Everything here is made from the bank's raw rows and is private to it: nothing of the result, neither a tree nor an
+average precision nor a threshold, may leave the bank. The choice is made by a rolling origin over the last weeks of
+the training window, each week scored by models that saw only rows whose labels were final when it began.
+"""
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from tacit.features.encode import ratio_names, ratio_values
+from tacit.features.spec import Contract
+
+WEEK = 7 * 86_400
+DAY = 86_400
+WEEKS = 3
+LEAST_FRAUDS = 20
+FEW_FRAUDS = 100
+LEAST_GAIN = 0.01
+
+_Margins = NDArray[np.float64]
+
+
+class LocalError(Exception):
+    """Rows or settings that no local model can be made from; the message names the value and what is allowed."""
+
+
+class Choice(enum.StrEnum):
+    """What a bank serves."""
+
+    ALONE = "alone"
+    GLOBAL = "global"
+    GLOBAL_LOCAL = "global+local"
+
+
+@dataclass(frozen=True, eq=False)
+class LocalRows:
+    """A bank's labelled rows of the training window.
+
+    Attributes:
+        values: float32, shape (rows, columns): raw values in contract order, NaN for missing.
+        labels: uint8, shape (rows,): 1 for fraud.
+        times: int64, shape (rows,): epoch seconds.
+        margins: float64, shape (rows,): the global model's margins.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    times: NDArray[np.int64]
+    margins: _Margins
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How the bank chooses and what it alerts on.
+
+    Attributes:
+        review_rate: Share of rows at or above the review threshold, in (0, 1).
+        decline_rate: Share of rows at or above the decline threshold, in (0, review_rate].
+        delay_days: Days until a label is final, 0 to 90.
+        threads: Threads of XGBoost, 1 or more; the same number gives the same bytes.
+        seed: XGBoost's seed.
+    """
+
+    review_rate: float = 0.005
+    decline_rate: float = 0.001
+    delay_days: int = 7
+    threads: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuses settings out of range."""
+        if not 0 < self.decline_rate <= self.review_rate < 1:
+            raise LocalError(
+                f"rates must satisfy 0 < decline_rate <= review_rate < 1, got {self.decline_rate}, {self.review_rate}"
+            )
+        if not 0 <= self.delay_days <= 90 or self.threads < 1:  # noqa: PLR2004  a quarter
+            raise LocalError(f"delay_days must be 0 to 90 and threads 1 or more, got {self.delay_days}, {self.threads}")
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Margins of the chosen model at and above which a row is reviewed or declined."""
+
+    review: float
+    decline: float
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """What the bank serves. Bank-only, all of it.
+
+    Attributes:
+        choice: Which model.
+        precision: Average precision of each candidate over the last weeks, mean over weeks weighted by frauds;
+            empty where no week could be scored.
+        frauds: Frauds in the weeks that were scored.
+        booster: XGBoost JSON file of the residual or of the bank's own model; None for `Choice.GLOBAL`.
+        names: Features of the booster, in order.
+        thresholds: For the chosen model's margins, from the same weeks; None if the window's end has no rows.
+    """
+
+    choice: Choice
+    precision: Mapping[Choice, float]
+    frauds: int
+    booster: bytes | None
+    names: tuple[str, ...]
+    thresholds: Thresholds | None
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """XGBoost settings of one candidate."""
+
+    rounds: int
+    depth: int
+    rate: float
+
+
+_ALONE = _Recipe(rounds=60, depth=4, rate=0.15)
+_RESIDUAL = _Recipe(rounds=40, depth=4, rate=0.1)
+_SMALL_RESIDUAL = _Recipe(rounds=20, depth=3, rate=0.1)
+
+
+def feature_names(contract: Contract) -> tuple[str, ...]:
+    """Columns of a bank's own models: the contract's, then the logarithms of its ratios."""
+    return (*(column.name for column in contract.columns), *ratio_names(contract))
+
+
+def features(values: NDArray[np.float32], contract: Contract) -> NDArray[np.float32]:
+    """Values of `feature_names`, float32, shape (rows, columns + ratios)."""
+    return np.ascontiguousarray(np.hstack([values, ratio_values(values, contract)]), dtype=np.float32)
+
+
+def _check(rows: LocalRows, contract: Contract, start: int, end: int) -> None:
+    count = rows.labels.shape[0]
+    if rows.values.shape != (count, len(contract.columns)):
+        raise LocalError(f"values must have shape ({count}, {len(contract.columns)}), got {rows.values.shape}")
+    if rows.times.shape != (count,) or rows.margins.shape != (count,):
+        raise LocalError(f"times and margins must have shape ({count},)")
+    if not np.isfinite(rows.margins).all():
+        raise LocalError("margins must be finite")
+    if not np.isin(rows.labels, (0, 1)).all():
+        raise LocalError("labels must be 0 or 1")
+    if not start < end:
+        raise LocalError(f"the window must end after its start, got {start} and {end}")
+
+
+class _Bench:
+    """The window's rows in order of time, and their quantile bins, made once for all fits."""
+
+    def __init__(self, rows: LocalRows, contract: Contract, settings: LocalSettings, window: tuple[int, int]) -> None:
+        inside = np.flatnonzero((rows.times >= window[0]) & (rows.times < window[1]))
+        order = inside[np.argsort(rows.times[inside], kind="stable")]
+        self.names = feature_names(contract)
+        self.settings = settings
+        self.values = features(rows.values[order], contract)
+        self.labels = rows.labels[order]
+        self.times = rows.times[order]
+        self.margins = rows.margins[order].astype(np.float32)
+        self._whole: Any = None
+
+    def matrix(self, rows: int) -> Any:  # noqa: ANN401  XGBoost has no types
+        """The first rows, binned by the whole window's quantiles."""
+        if self._whole is None:
+            self._whole = self._binned(self.labels.shape[0], None)
+        return self._whole if rows == self.labels.shape[0] else self._binned(rows, self._whole)
+
+    def _binned(self, rows: int, reference: object) -> Any:  # noqa: ANN401  XGBoost has no types
+        return xgboost.QuantileDMatrix(
+            self.values[:rows],
+            self.labels[:rows],
+            feature_names=list(self.names),
+            nthread=self.settings.threads,
+            max_bin=256,
+            ref=reference,
+        )
+
+    def fit(self, matrix: Any, choice: Choice) -> Any:  # noqa: ANN401  XGBoost has no types
+        """Fits a candidate on a matrix made here."""
+        rows = matrix.num_row()
+        recipe = _recipe(choice, int(self.labels[:rows].sum()))
+        base = self.margins[:rows] if choice is Choice.GLOBAL_LOCAL else np.zeros(rows, dtype=np.float32)
+        matrix.set_info(base_margin=base)
+        params = {
+            "objective": "binary:logistic",
+            "tree_method": "hist",
+            "max_depth": recipe.depth,
+            "eta": recipe.rate,
+            "max_bin": 256,
+            "base_score": 0.5,
+            "nthread": self.settings.threads,
+            "seed": self.settings.seed,
+            "verbosity": 0,
+        }
+        return xgboost.train(params, matrix, recipe.rounds)
+
+    def margins_of(self, booster: Any, choice: Choice, rows: slice) -> _Margins:  # noqa: ANN401  XGBoost has no types
+        """Margins of a fitted candidate."""
+        base = self.margins[rows] if choice is Choice.GLOBAL_LOCAL else np.zeros_like(self.margins[rows])
+        found = booster.inplace_predict(
+            self.values[rows], predict_type="margin", base_margin=base, validate_features=False
+        )
+        return np.asarray(found, dtype=np.float64)
+
+
+def _recipe(choice: Choice, frauds: int) -> _Recipe:
+    if choice is Choice.ALONE:
+        return _ALONE
+    return _RESIDUAL if frauds >= FEW_FRAUDS else _SMALL_RESIDUAL
+
+
+def _weeks(bench: _Bench, end: int) -> Iterator[tuple[int, slice]]:
+    """Each of the last weeks: how many rows had final labels when it began, and its own rows."""
+    for number in range(WEEKS, 0, -1):
+        begin = end - number * WEEK
+        known, first, last = np.searchsorted(
+            bench.times, [begin - bench.settings.delay_days * DAY, begin, begin + WEEK]
+        ).tolist()
+        if last > first and bench.labels[:known].any():
+            yield known, slice(first, last)
+
+
+def _rolled(bench: _Bench, end: int) -> tuple[dict[Choice, list[_Margins]], list[NDArray[np.uint8]]]:
+    """Margins of every candidate and labels, week by week."""
+    margins: dict[Choice, list[_Margins]] = {choice: [] for choice in Choice}
+    labels = []
+    for known, week in _weeks(bench, end):
+        matrix = bench.matrix(known)
+        for choice in (Choice.ALONE, Choice.GLOBAL_LOCAL):
+            margins[choice].append(bench.margins_of(bench.fit(matrix, choice), choice, week))
+        margins[Choice.GLOBAL].append(bench.margins[week].astype(np.float64))
+        labels.append(bench.labels[week])
+    return margins, labels
+
+
+def _precision(margins: list[_Margins], labels: list[NDArray[np.uint8]]) -> float:
+    """Mean of the weeks' average precisions, weighted by their frauds."""
+    frauds = [int(part.sum()) for part in labels]
+    pairs = zip(labels, margins, frauds, strict=True)
+    total = sum(count * float(average_precision_score(part, score)) for part, score, count in pairs if count)
+    return total / sum(frauds)
+
+
+def _chosen(precision: Mapping[Choice, float], frauds: int) -> Choice:
+    """`global+local`, unless another one is clearly better on enough frauds."""
+    if frauds < LEAST_FRAUDS:
+        return Choice.GLOBAL_LOCAL
+    bar = precision[Choice.GLOBAL_LOCAL] + LEAST_GAIN
+    better = [choice for choice in (Choice.GLOBAL, Choice.ALONE) if precision[choice] >= bar]
+    return max(better, key=lambda choice: precision[choice], default=Choice.GLOBAL_LOCAL)
+
+
+def _thresholds(margins: _Margins, settings: LocalSettings) -> Thresholds | None:
+    if margins.shape[0] == 0:
+        return None
+    levels = [1.0 - settings.review_rate, 1.0 - settings.decline_rate]
+    review, decline = np.quantile(margins, levels, method="higher").tolist()
+    return Thresholds(review, decline)
+
+
+def _recent(bench: _Bench, end: int) -> slice:
+    return slice(int(np.searchsorted(bench.times, end - WEEKS * WEEK)), bench.times.shape[0])
+
+
+def _without_local(bench: _Bench, end: int) -> LocalModel:
+    thresholds = _thresholds(bench.margins[_recent(bench, end)].astype(np.float64), bench.settings)
+    return LocalModel(Choice.GLOBAL, {}, 0, None, bench.names, thresholds)
+
+
+def choose(rows: LocalRows, contract: Contract, window: tuple[int, int], settings: LocalSettings) -> LocalModel:
+    """Fits the bank's candidates and picks one of {alone, global, global + local}.
+
+    Default is `global+local`; another one is taken only if its average precision over the last three weeks is
+    better by 0.01 with at least 20 frauds in them. A bank with fewer than 20 frauds in the window serves `global`.
+    The residual starts from the global margins: it has depth 4 and 40 trees, or depth 3 and 20 trees below 100
+    frauds. Where no week can be scored, thresholds come from the final model's own rows of those weeks.
+
+    Args:
+        rows: The bank's labelled rows; those outside the window are not looked at.
+        contract: Their contract.
+        window: Epoch seconds of the training window, end exclusive.
+        settings: Rates, label delay, threads and seed.
+
+    Returns:
+        The choice, what it rests on, the model to serve and its thresholds.
+
+    Raises:
+        LocalError: If shapes, margins, labels or the window do not fit.
+    """
+    _check(rows, contract, *window)
+    bench = _Bench(rows, contract, settings, window)
+    if int(bench.labels.sum()) < LEAST_FRAUDS:
+        return _without_local(bench, window[1])
+    margins, labels = _rolled(bench, window[1])
+    frauds = sum(int(part.sum()) for part in labels)
+    precision = {choice: _precision(margins[choice], labels) for choice in Choice} if frauds else {}
+    choice = _chosen(precision, frauds)
+    booster = None if choice is Choice.GLOBAL else bench.fit(bench.matrix(bench.labels.shape[0]), choice)
+    scored = margins[choice] or [bench.margins_of(booster, choice, _recent(bench, window[1]))]
+    thresholds = _thresholds(np.concatenate(scored), settings)
+    saved = None if booster is None else bytes(booster.save_raw("json"))
+    return LocalModel(choice, precision, frauds, saved, bench.names, thresholds)
