@@ -61,7 +61,7 @@ class Basis:
             contract: The feature contract.
 
         Raises:
-            LearningError: If knots do not rise, a logarithm's knot is not above 0, or a table is not finite.
+            LearningError: If knots do not rise, or a table is not finite.
         """
         self.scale = float(contract.scale)
         self.blocks = _blocks(contract)
@@ -265,8 +265,6 @@ def hats(values: Table, knots: Sequence[float]) -> Table:
 
 
 def _knots(knots: Sequence[Fraction], *, log: bool) -> list[float]:
-    if log and min(knots, default=Fraction(0)) <= 0:
-        raise LearningError(f"knots of a logarithm must be above 0, got {', '.join(map(str, knots))}")
     return [_log(knot) if log else float(knot) for knot in knots]
 
 
