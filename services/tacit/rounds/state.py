@@ -15,7 +15,7 @@ from tacit.learning.course import Course
 from tacit.learning.types import LearningError, Structure, Weights
 from tacit.privacy.types import Mode, PrivacyError
 from tacit.rounds import terms
-from tacit.rounds.plan import Plan, PlanError
+from tacit.rounds.plan import Plan, PlanError, run_id
 from tacit.rounds.tail import Tail
 from tacit.rounds.terms import Terms
 from tacit.rounds.types import (
@@ -297,7 +297,7 @@ class State:
 
     def _plan(self, record: Checked) -> str:
         assert isinstance(record.body, PlanBody)  # noqa: S101  the codec ties kind and body
-        run = record.header.run
+        run = run_id(record.body.plan_json)
         if run in self.runs:
             return "repeat"
         if record.body.plan.manifest != canonical.label(self.manifest.digest):

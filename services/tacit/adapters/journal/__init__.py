@@ -2,7 +2,7 @@
 
 from tacit.adapters.journal.journal import DELTA, Journal
 from tacit.adapters.journal.ledger import EVERY, months
-from tacit.adapters.journal.types import (
+from tacit.rounds.ledger import (
     DONE,
     LEFT,
     RUN_SLOT,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tacit.adapters.journal.schema import SCHEMA
 from tacit.adapters.journal.store import GENESIS, Store, entry_hash
-from tacit.adapters.journal.types import JournalBusyError, JournalError, JournalFullError, Secret
+from tacit.rounds.ledger import JournalBusyError, JournalError, JournalFullError, Secret
 
 RESTORED = "restored"
 """Setting that marks a copy made by `tacit ledger backup` until it is opened."""

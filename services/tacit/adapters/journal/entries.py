@@ -9,7 +9,8 @@ from tacit.adapters.journal import audit
 from tacit.adapters.journal.schema import EntryKind
 from tacit.adapters.journal.store import Store
 from tacit.adapters.journal.topic import newest
-from tacit.adapters.journal.types import (
+from tacit.privacy.types import ReleaseEvent, Unit
+from tacit.rounds.ledger import (
     Compose,
     JournalError,
     Position,
@@ -23,7 +24,6 @@ from tacit.adapters.journal.types import (
     check_run,
     check_slot,
 )
-from tacit.privacy.types import ReleaseEvent, Unit
 from tacit.rounds.types import ATTEMPT_KINDS, RUN_KINDS, Checked, Kind
 from tacit.runtime.clock import Clock
 from tacit.runtime.log import MAX_VALUE_BYTES

@@ -19,7 +19,8 @@ from tacit.adapters.journal.entries import Entries, record_key, sha
 from tacit.adapters.journal.ledger import Account, Ledger
 from tacit.adapters.journal.schema import EntryKind
 from tacit.adapters.journal.store import Store, corrupt, open_store, write_copy
-from tacit.adapters.journal.types import (
+from tacit.privacy.types import Mode, Release, ReleaseEvent, Unit
+from tacit.rounds.ledger import (
     Compose,
     ComposeResume,
     JournalError,
@@ -40,7 +41,6 @@ from tacit.adapters.journal.types import (
     check_run,
     check_slot,
 )
-from tacit.privacy.types import Mode, Release, ReleaseEvent, Unit
 from tacit.rounds.types import BANK_KINDS, Checked, Kind
 from tacit.runtime import faults
 from tacit.runtime.clock import Clock

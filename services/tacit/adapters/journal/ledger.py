@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tacit.adapters.journal.store import Store
-from tacit.adapters.journal.types import (
+from tacit.privacy import accounting
+from tacit.privacy.types import Unit
+from tacit.rounds.ledger import (
     BucketCharge,
     BudgetExceededError,
     JournalError,
@@ -21,8 +23,6 @@ from tacit.adapters.journal.types import (
     RunCharge,
     RunState,
 )
-from tacit.privacy import accounting
-from tacit.privacy.types import Unit
 
 EVERY = "*"
 """Bucket of a charge that counts in every month: what a rebuild books when the history has a gap."""

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from tacit.adapters.journal import topic
 from tacit.adapters.journal.entries import Entries
 from tacit.adapters.journal.ledger import EVERY, Account
-from tacit.adapters.journal.types import (
+from tacit.rounds.chain import ORIGIN, Link, chain
+from tacit.rounds.ledger import (
     MAX_NANO,
     ComposeResume,
     JournalError,
@@ -16,7 +17,6 @@ from tacit.adapters.journal.types import (
     Stored,
     Verdict,
 )
-from tacit.rounds.chain import ORIGIN, Link, chain
 from tacit.rounds.types import Checked, Kind
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import rfc8785
 
 from tacit.adapters.journal.schema import APPLICATION_ID, SCHEMA, VERSION, EntryKind
-from tacit.adapters.journal.types import JournalBusyError, JournalCorruptError, JournalError, JournalFullError
 from tacit.adapters.mounts import network_file_system
+from tacit.rounds.ledger import JournalBusyError, JournalCorruptError, JournalError, JournalFullError
 from tacit.runtime import faults
 
 GENESIS = bytes(32)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from tacit.adapters.journal.store import Store
-from tacit.adapters.journal.types import TopicReport, Verdict
 from tacit.rounds.chain import Chain, Link, before, chain
+from tacit.rounds.ledger import TopicReport, Verdict
 from tacit.rounds.types import Checked, Kind
 
 OK = TopicReport(Verdict.OK, "")

@@ -1,4 +1,4 @@
-"""What goes into and comes out of the journal, and its errors."""
+"""The bank's ledger in values: positions, reservations, spends, charges, and the errors of its journal (protocol 5)."""
 
 import enum
 import re

@@ -1,0 +1,205 @@
+"""The aggregator's machine: reads, folds, leads while it may, and appends plans for anybody (protocol 4)."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tacit import canonical
+from tacit.aggregator.leader import Leader, Order
+from tacit.aggregator.ports import Lease
+from tacit.rounds.plan import Plan, PlanError, run_id
+from tacit.rounds.state import Run, State
+from tacit.rounds.terms import Terms, work_out
+from tacit.rounds.types import (
+    FENCED_KINDS,
+    Body,
+    Header,
+    Kind,
+    LeadBody,
+    ManifestBody,
+    OrderBody,
+    Place,
+    PlanBody,
+    context,
+)
+from tacit.runtime import faults
+from tacit.runtime.clock import Clock
+from tacit.runtime.inbox import Inbox
+from tacit.runtime.log import Log
+from tacit.runtime.observing import get_logger
+from tacit.wire import envelope, inner, topics
+from tacit.wire.envelope import SigningKey
+
+TIMER_SECONDS = 0.25
+"""Longest wait for records, so that timers are looked at."""
+
+_log = get_logger(__name__)
+
+
+class SubmissionError(Exception):
+    """A plan or order that is not taken; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The world as the aggregator sees it.
+
+    Attributes:
+        log: The log.
+        inbox: Follows control and every bank's topic.
+        lease: Says who should try to lead.
+        clock: Time.
+        entropy: Random bytes.
+        key: The aggregator's signing key.
+        topic: The control topic.
+    """
+
+    log: Log
+    inbox: Inbox
+    lease: Lease
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    key: SigningKey
+    topic: str
+
+
+class Aggregator:
+    """One replica of the aggregator.
+
+    Args:
+        state: The fold that this replica feeds.
+        document: The accepted manifest's signed JSON, put on the log by the first leader.
+        ports: What it works with.
+
+    Attributes:
+        state: The fold; read it only while `lock` is held.
+        lock: Guards the fold against the HTTP threads.
+        leader: Decides what comes next.
+    """
+
+    def __init__(self, state: State, document: bytes, ports: Ports) -> None:
+        self.state = state
+        self.lock = threading.RLock()
+        self.leader = Leader(state, ports.clock)
+        self._document = document
+        self._ports = ports
+        self._nonce = b""
+        self._manifest_seen = False
+
+    def step(self, timeout: float) -> None:
+        """Reads what is new, waiting at most `timeout` seconds; appends at most one control record.
+
+        Raises:
+            LogUnavailableError: If the log is away; the step may be repeated.
+        """
+        records = self._ports.inbox.poll(min(timeout, TIMER_SECONDS))
+        with self.lock:
+            for record in records:
+                self.state.apply(record)
+                self._manifest_seen |= record.header.kind is Kind.MANIFEST
+            self._lead_on()
+
+    @property
+    def leading(self) -> bool:
+        """Whether this replica's own LEAD is in force."""
+        lead = self.state.lead.body if self.state.lead is not None else None
+        return isinstance(lead, LeadBody) and bool(self._nonce) and lead.nonce == self._nonce
+
+    def submit(self, body: PlanBody) -> tuple[bytes, bool]:
+        """Checks a signed plan and appends it.
+
+        Args:
+            body: Plan, its exact bytes, operator and signature.
+
+        Returns:
+            The run id, and whether the plan is new; a repeat of the same bytes changes nothing.
+
+        Raises:
+            SubmissionError: If the signature, the epoch, the contract or the epsilon arithmetic does not hold.
+            LogUnavailableError: If the log is away; nothing was acknowledged.
+        """
+        run = run_id(body.plan_json)
+        with self.lock:
+            if run in self.state.runs:
+                return run, False
+            try:
+                inner.check_plan(body, self.state.manifest)
+                self.worked_out(body.plan)
+            except (envelope.WireError, PlanError) as error:
+                raise SubmissionError(str(error)) from error
+        self._append(Kind.PLAN, body, Place(self.state.manifest.federation, self.state.manifest.digest, run))
+        _log.info("plan_accepted", run=run.hex(), epsilon=canonical.number(body.plan.epsilon))
+        return run, True
+
+    def cancel(self, body: OrderBody) -> None:
+        """Appends an operator's signed CANCEL.
+
+        Raises:
+            SubmissionError: If the signature does not hold or the run is unknown.
+        """
+        with self.lock:
+            if body.run not in self.state.runs:
+                raise SubmissionError(f"run {body.run.hex()} is not known")
+            try:
+                inner.check_order(body, self.state.manifest, topics.AGGREGATOR)
+            except envelope.WireError as error:
+                raise SubmissionError(str(error)) from error
+        self._append(Kind.ORDER, body, Place(self.state.manifest.federation, self.state.manifest.digest, body.run))
+
+    def worked_out(self, plan: Plan) -> Terms:
+        """A plan's terms under the epoch in force.
+
+        Raises:
+            SubmissionError: If the contract is not at hand or plan, contract and manifest do not fit.
+        """
+        contract = self.state.contracts.get(plan.contract)
+        if contract is None:
+            raise SubmissionError(f"contract {plan.contract}: not at hand; known: {', '.join(self.state.contracts)}")
+        try:
+            return work_out(plan, contract, self.state.manifest)
+        except Exception as error:
+            raise SubmissionError(str(error)) from error
+
+    def runs(self) -> list[Run]:
+        """All runs, in PLAN order."""
+        with self.lock:
+            return list(self.state.runs.values())
+
+    def _lead_on(self) -> None:
+        """Leads, or tries to, once everything on the control topic was read."""
+        if not self._ports.lease.try_hold() or not self._ports.inbox.caught_up([self._ports.topic]):
+            return
+        manifest = self.state.manifest
+        place = Place(manifest.federation, manifest.digest)
+        if not self._manifest_seen:
+            self._append(Kind.MANIFEST, ManifestBody(self._document, manifest), place)
+        elif not self.leading:
+            self._nonce = self._ports.entropy(32)
+            self._append(Kind.LEAD, LeadBody(self._nonce, self._ports.lease.holder_id, self.state.fence), place)
+        else:
+            self._follow(self.leader.decide())
+
+    def _follow(self, order: Order | None) -> None:
+        if order is None:
+            return
+        faults.hit(f"before-{order.kind.name}")
+        self._append(order.kind, order.body, order.place)
+        faults.hit(f"after-{order.kind.name}")
+        _log.info("control_appended", kind=order.kind.name, run=order.place.run.hex(), round=order.place.round)
+
+    def _append(self, kind: Kind, body: Body, place: Place) -> None:
+        header = Header(
+            federation=place.federation,
+            manifest=place.manifest,
+            run=place.run,
+            round=place.round or 0,
+            slot=place.slot or 0,
+            kind=kind,
+            sender=topics.AGGREGATOR,
+            context=context(place),
+            body=b"",
+            fence=self.state.fence if kind in FENCED_KINDS else b"",
+            create_time_ms=int(self._ports.clock.now() * 1000),
+        )
+        sealed = envelope.seal(header, body, self._ports.key)
+        self._ports.log.append(self._ports.topic, topics.AGGREGATOR.encode(), sealed.value)

@@ -1,0 +1,69 @@
+"""Reading records off the log: positions, opening, and what is counted as invalid."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tacit.rounds.types import Checked
+from tacit.runtime.log import Log
+from tacit.wire.errors import InvalidRecord
+
+LISTED = 1000
+"""Invalid records that are listed; the counters go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """An entry that is no valid record; it stays where it is and changes nothing."""
+
+    topic: str
+    offset: int
+    reason: str
+    detail: str
+
+
+class Inbox:
+    """Follows some topics from their start.
+
+    Args:
+        log: The log.
+        topics: Topics to follow.
+        open_record: Topic and bytes to a checked record, or `InvalidRecord`.
+
+    Attributes:
+        positions: Topic to the next offset.
+        invalid: Invalid entries by reason.
+        listed: The first of them.
+    """
+
+    def __init__(self, log: Log, topics: Iterable[str], open_record: Callable[[str, bytes], Checked]) -> None:
+        self._log = log
+        self._open = open_record
+        self.positions = dict.fromkeys(topics, 0)
+        self.invalid: Counter[str] = Counter()
+        self.listed: list[Invalid] = []
+
+    def poll(self, timeout: float, limit: int = 500) -> list[Checked]:
+        """Reads what is new, waiting at most `timeout` seconds for anything at all.
+
+        Raises:
+            LogUnavailableError: If the log is away; nothing is skipped.
+        """
+        records = []
+        for entry in self._log.read(self.positions, limit, timeout):
+            try:
+                records.append(self._open(entry.topic, entry.value))
+            except InvalidRecord as error:
+                self._count(Invalid(entry.topic, entry.offset, error.reason, error.detail))
+            self.positions[entry.topic] = entry.offset + 1
+        return records
+
+    def caught_up(self, topics: Iterable[str] | None = None) -> bool:
+        """Whether everything that is on the given topics (by default all) now was read."""
+        wanted = self.positions if topics is None else topics
+        return all(self.positions[topic] >= self._log.end(topic) for topic in wanted)
+
+    def _count(self, invalid: Invalid) -> None:
+        self.invalid[invalid.reason] += 1
+        if len(self.listed) < LISTED:
+            self.listed.append(invalid)

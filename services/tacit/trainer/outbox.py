@@ -1,0 +1,129 @@
+"""The bank's own topic: signing for a place in the chain, sending stored bytes, and the check against the journal."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from tacit.rounds.ledger import Position, Sealed, Stored, Verdict
+from tacit.rounds.types import Body, Checked, Header, Kind, Place, context
+from tacit.runtime import faults
+from tacit.runtime.clock import Clock
+from tacit.runtime.log import Log
+from tacit.trainer.ports import Journal
+from tacit.wire import envelope
+from tacit.wire.envelope import SigningKey
+
+
+class TrainerStoppedError(Exception):
+    """The journal and the bank's own topic disagree: nothing is written until the bank's operator has decided."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Who signs: the bank's id, its key and its own topic."""
+
+    bank: str
+    key: SigningKey
+    topic: str
+
+
+class Outbox:
+    """Sends what the journal holds, oldest first, the same bytes every time, until it was read back (protocol 5).
+
+    Args:
+        author: Who signs.
+        journal: The bank's journal.
+        log: The log.
+        clock: Advisory times and the tick.
+    """
+
+    def __init__(self, author: Author, journal: Journal, log: Log, clock: Clock) -> None:
+        self._author = author
+        self._journal = journal
+        self._log = log
+        self._clock = clock
+        self._own: list[Checked] = []
+        self._waiting: dict[int, Stored] = {}
+        self._due: dict[int, float] = {}
+        self._sent: set[int] = set()
+
+    def resume(self) -> None:
+        """Takes up what an earlier process stored and may not have sent."""
+        self._waiting = {stored.seq: stored for stored in self._journal.unsent()}
+
+    def read_back(self, record: Checked) -> None:
+        """Notes a record of the own topic."""
+        self._own.append(record)
+        stored = self._waiting.get(record.header.seq)
+        if stored is not None and stored.digest == record.digest:
+            self._journal.mark_seen(stored.seq)
+            self._forget(stored.seq)
+
+    def put(self, stored: Stored, due: float = 0.0) -> None:
+        """Sends a stored record, not before `due` of the monotonic clock."""
+        if not stored.seen:
+            self._waiting[stored.seq] = stored
+            self._due[stored.seq] = due
+
+    def send(self) -> None:
+        """Appends what is due.
+
+        Raises:
+            LogUnavailableError: If the log is away; the same bytes go out later.
+        """
+        now = self._clock.monotonic()
+        for seq, stored in sorted(self._waiting.items()):
+            if seq in self._sent:
+                continue
+            if now < self._due.get(seq, 0.0):
+                return
+            faults.hit("before-append")
+            self._log.append(self._author.topic, self._author.bank.encode(), stored.value)
+            self._sent.add(seq)
+            faults.hit("after-append")
+
+    def wait(self, timeout: float) -> float:
+        """Seconds until something stored is due, at most `timeout`."""
+        dues = [due for seq, due in self._due.items() if seq not in self._sent]
+        return max(0.0, min([timeout, *(due - self._clock.monotonic() for due in dues)]))
+
+    def check(self, named: Iterable[bytes] = ()) -> None:
+        """Holds the whole own topic against the journal.
+
+        Raises:
+            TrainerStoppedError: If they disagree; the message says how and which command helps.
+        """
+        report = self._journal.judge_topic(self._own, named)
+        if report.verdict is not Verdict.OK:
+            helps = "rebuild" if report.verdict in (Verdict.BEHIND, Verdict.CLONED) else "resume"
+            raise TrainerStoppedError(
+                f"{self._author.topic} and the journal disagree ({report.verdict}): {report.reason}; "
+                f"nothing was written; when you know why, run `tacit ledger {helps}`"
+            )
+
+    def compose(self, kind: Kind, body: Body, place: Place) -> Callable[[Position], Sealed]:
+        """How to sign a body for the place in the chain that the journal will give it."""
+
+        def sealed(position: Position) -> Sealed:
+            header = Header(
+                federation=place.federation,
+                manifest=place.manifest,
+                run=place.run,
+                round=place.round or 0,
+                slot=place.slot or 0,
+                kind=kind,
+                sender=self._author.bank,
+                context=context(place),
+                body=b"",
+                create_time_ms=int(self._clock.now() * 1000),
+                seq=position.seq,
+                previous=position.previous,
+                journal_head=position.head,
+            )
+            return envelope.seal(header, body, self._author.key)
+
+        return sealed
+
+    def _forget(self, seq: int) -> None:
+        del self._waiting[seq]
+        self._due.pop(seq, None)
+        self._sent.discard(seq)
