@@ -25,8 +25,14 @@ hypothesis_settings.load_profile("tacit-ci" if IN_CI else "tacit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Lets the Kafka client be imported: it reads its schemas by a function that Python 3.11 calls deprecated."""
+    """Excuses two habits of the Kafka client, and nothing else.
+
+    It reads its schemas by a function that Python 3.11 calls deprecated, and leaves a socket that never connected to
+    the garbage collector.
+    """
+    unconnected = r"Exception ignored in. <socket.socket .*laddr=.'0\.0\.0\.0'"
     config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    config.addinivalue_line("filterwarnings", f"ignore:{unconnected}:pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.hookimpl(tryfirst=True)

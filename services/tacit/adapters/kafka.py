@@ -10,6 +10,9 @@ from typing import Generic, Protocol, TypeVar
 import kafka
 from kafka import admin as kafka_admin
 from kafka import errors
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 
 from tacit.adapters.kafka_settings import Access, KafkaSettings
 from tacit.runtime.log import (
@@ -100,6 +103,36 @@ class _Admin(Protocol):
     def list_partition_offsets(self, specs: Mapping[_Partition, int]) -> dict[_Partition, _Appended]: ...
     def create_acls(self, acls: list[object]) -> dict[str, list[object]]: ...
     def close(self) -> None: ...
+
+
+class _Future(Protocol):
+    def add_errback(self, callback: Callable[[Exception], None]) -> None: ...
+
+
+class _Connection(Protocol):
+    init_future: _Future
+
+
+class _Connections(KafkaConnectionManager):  # type: ignore[misc]
+    """The client's connections, which tell at once when a password is refused.
+
+    kafka-python 3.0.12 only logs it while a client is made, and then reports a timeout.
+    """
+
+    def __init__(self, net: object, **options: object) -> None:
+        super().__init__(net, **options)
+        self._refused: Exception | None = None
+
+    def get_connection(self, node_id: str | int, **options: object) -> _Connection:
+        if self._refused is not None:
+            raise self._refused
+        connection: _Connection = super().get_connection(node_id, **options)
+        connection.init_future.add_errback(self._note)
+        return connection
+
+    def _note(self, error: Exception) -> None:
+        if isinstance(error, _DENIED):
+            self._refused = error
 
 
 _C = TypeVar("_C")
@@ -463,9 +496,27 @@ def _connection(settings: KafkaSettings) -> dict[str, object]:
     return options
 
 
+def _make(kind: Callable[..., _C], settings: KafkaSettings, **options: object) -> _C:
+    """Makes a client; one that does not come up gives its thread and sockets back, which kafka-python leaves open."""
+    parts: list[KafkaNetClient] = []
+
+    def network(**configs: object) -> KafkaNetClient:
+        net = NetworkSelector(**configs)
+        parts.append(KafkaNetClient(net, _Connections(net, **configs), **configs))
+        return parts[-1]
+
+    try:
+        return kind(**_connection(settings), **options, kafka_client=network)
+    except BaseException:
+        for part in parts:
+            part.close()
+        raise
+
+
 def _make_producer(settings: KafkaSettings) -> _Producer:
-    made: _Producer = kafka.KafkaProducer(
-        **_connection(settings),
+    made: _Producer = _make(
+        kafka.KafkaProducer,
+        settings,
         enable_idempotence=True,
         acks="all",
         delivery_timeout_ms=_milliseconds(settings.delivery_timeout),
@@ -478,8 +529,9 @@ def _make_producer(settings: KafkaSettings) -> _Producer:
 
 
 def _make_consumer(settings: KafkaSettings) -> _Consumer:
-    made: _Consumer = kafka.KafkaConsumer(
-        **_connection(settings),
+    made: _Consumer = _make(
+        kafka.KafkaConsumer,
+        settings,
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -493,7 +545,7 @@ def _make_consumer(settings: KafkaSettings) -> _Consumer:
 
 
 def _make_admin(settings: KafkaSettings) -> _Admin:
-    made: _Admin = kafka_admin.KafkaAdminClient(**_connection(settings))
+    made: _Admin = _make(kafka_admin.KafkaAdminClient, settings)
     return made
 
 

@@ -65,6 +65,8 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 """
 
 
@@ -113,6 +115,10 @@ class Broker:
         class_path = os.pathsep.join(map(str, jars))
         if not (self._folder / "data" / "meta.properties").exists():
             self._format(java, class_path)
+        if self._accepts():
+            raise BrokerError(
+                f"{self.bootstrap} is in use: another broker of {self._folder}, or another program, has it"
+            )
         command = [str(java), *_JAVA_OPTIONS, "-cp", class_path, "kafka.Kafka", str(self._folder / "server.properties")]
         with self.log_file.open("ab") as output:
             self._process = subprocess.Popen(command, cwd=self._folder, stdout=output, stderr=output)  # noqa: S603  own command
@@ -225,7 +231,7 @@ class Broker:
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + self._patience
-        while not self._answers():
+        while not (self._accepts() and self._answers()):
             if not self.running or time.monotonic() > deadline:
                 self.kill()
                 tail = _last_lines(self.log_file.read_text(encoding="utf-8", errors="replace"))
@@ -234,12 +240,15 @@ class Broker:
                 )
             time.sleep(0.1)
 
-    def _answers(self) -> bool:
+    def _accepts(self) -> bool:
         host, port = self.bootstrap.split(":")
         try:
             socket.create_connection((host, int(port)), timeout=1.0).close()
         except OSError:
             return False
+        return True
+
+    def _answers(self) -> bool:
         log = KafkaLog(self.settings())
         try:
             log.check()
@@ -247,7 +256,7 @@ class Broker:
             return False
         finally:
             log.close()
-        return True
+        return self.running
 
 
 def jar_cache() -> Path:
@@ -355,7 +364,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jars-only", action="store_true", help="only fetch and check the jars")
     chosen = parser.parse_args(arguments)
     broker = Broker(chosen.folder, chosen.user or DEFAULT_USERS)
-    signal.signal(signal.SIGTERM, _interrupt)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _fetch_only() if chosen.jars_only else _serve(broker)
     except BrokerError as error:
@@ -365,6 +374,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     finally:
         broker.stop()
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _fetch_only() -> int:
