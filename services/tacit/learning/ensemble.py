@@ -12,8 +12,6 @@ additions gives the same bits, and the error is at most half a step per table, b
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from math import frexp, isfinite, log2
 
@@ -22,72 +20,19 @@ from numpy.typing import NDArray
 
 from tacit import canonical
 from tacit.features.spec import Column, Contract, Side
+from tacit.learning.nodes import Axis, Leaf, Node, Split, Table, forest_tree, numbered, shifted, table_trees
 from tacit.learning.structure import depth_of, leaf_of
-from tacit.learning.types import Ensemble, LearningError, Leaves, LineTable, PlaneTable, Structure, TreeStructure
+from tacit.learning.types import Ensemble, LearningError, Leaves, LineTable, PlaneTable, Structure
 
 API = "tacit.booster/v1"
 MARGIN_ERROR = 1e-5
-MAX_DEPTH = 8
-LEAST_COVER = 2.0**-10
 MAX_VALUE = 2.0**62
 
 _FLOAT32_BITS = 24
 _FINEST_STEP = 30
-_NO_PARENT = 2**31 - 1
 _FILE_VERSION = (2, 1, 0)
 
 _Floats = NDArray[np.float64]
-_Span = tuple[int, int]
-_Box = tuple[_Span, _Span]
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    value: float
-    cover: float
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Goes left where x < threshold."""
-
-    column: int
-    threshold: float
-    missing_left: bool
-    left: "_Node"
-    right: "_Node"
-
-    @property
-    def cover(self) -> float:
-        return self.left.cover + self.right.cover
-
-
-_Node = _Leaf | _Split
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """Groups of bins of one column.
-
-    Attributes:
-        column: Position in the contract.
-        thresholds: Edge below each group; the first one is not used.
-        shares: Share of the column's bins in each group.
-        missing_left: Side of a missing value.
-    """
-
-    column: int
-    thresholds: tuple[float, ...]
-    shares: tuple[float, ...]
-    missing_left: bool
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Margins over the groups of two axes; a line has one group on its second axis."""
-
-    axes: tuple[_Axis, _Axis]
-    values: _Floats
 
 
 def _finite(what: str, values: tuple[float, ...]) -> None:
@@ -171,11 +116,11 @@ def margins(ensemble: Ensemble, bins: NDArray[np.uint8]) -> _Floats:
     return total
 
 
-def _axis(contract: Contract, position: int, firsts: tuple[int, ...]) -> _Axis:
+def _axis(contract: Contract, position: int, firsts: tuple[int, ...]) -> Axis:
     column = contract.columns[position]
     edges = column.cuts
     ends = (*firsts[1:], column.bins)
-    return _Axis(
+    return Axis(
         column=position,
         thresholds=tuple(edges[max(first, 1) - 1] for first in firsts),
         shares=tuple((end - first) / column.bins for first, end in zip(firsts, ends, strict=True)),
@@ -205,7 +150,7 @@ def _lines(ensemble: Ensemble, contract: Contract) -> list[PlaneTable]:
     ]
 
 
-def _tables(ensemble: Ensemble, contract: Contract) -> tuple[float, list[_Table]]:
+def _tables(ensemble: Ensemble, contract: Contract) -> tuple[float, list[Table]]:
     """Centred tables without those that are constant, and the intercept that took their middles."""
     intercept, tables = ensemble.intercept, []
     for plane in [*_lines(ensemble, contract), *ensemble.planes]:
@@ -215,7 +160,7 @@ def _tables(ensemble: Ensemble, contract: Contract) -> tuple[float, list[_Table]
         intercept += middle
         if turned.size > 1:
             axes = _axis(contract, plane.columns[0], rows), _axis(contract, plane.columns[1], columns)
-            tables.append(_Table(axes, turned.T - middle))
+            tables.append(Table(axes, turned.T - middle))
     return intercept, tables
 
 
@@ -235,94 +180,7 @@ def _rounded(values: _Floats, step: float | None) -> _Floats:
     return np.asarray(np.rint(values / step) * step, dtype=np.float64)
 
 
-def _levels(span: _Span) -> int:
-    return (span[1] - span[0] - 1).bit_length()
-
-
-def _blocks(shape: tuple[int, int], box: _Box) -> Iterator[_Box]:
-    """Boxes that a tree of `MAX_DEPTH` can hold together with the cuts around it."""
-    guards = sum((low > 0) + (high < size) for (low, high), size in zip(box, shape, strict=True))
-    if guards + _levels(box[0]) + _levels(box[1]) <= MAX_DEPTH:
-        yield box
-        return
-    # One axis is cut as far as possible: every further axis would cost up to two more guards.
-    axis = 0 if (shape[0] >= shape[1] and _levels(box[0])) or not _levels(box[1]) else 1
-    for half in _halves(box, axis):
-        yield from _blocks(shape, half)
-
-
-def _replaced(box: _Box, axis: int, span: _Span) -> _Box:
-    return (span, box[1]) if axis == 0 else (box[0], span)
-
-
-def _halves(box: _Box, axis: int) -> tuple[_Box, _Box]:
-    low, high = box[axis]
-    middle = (low + high + 1) // 2
-    return _replaced(box, axis, (low, middle)), _replaced(box, axis, (middle, high))
-
-
-def _cover(table: _Table, box: _Box) -> float:
-    """The box's share of all bins: the uniform reference, in want of another public one."""
-    first, second = (sum(axis.shares[low:high]) for axis, (low, high) in zip(table.axes, box, strict=True))
-    return first * second
-
-
-def _cut(table: _Table, axis: int, group: int, left: _Node, right: _Node) -> _Split:
-    chosen = table.axes[axis]
-    return _Split(chosen.column, chosen.thresholds[group], chosen.missing_left, left, right)
-
-
-def _inside(table: _Table, box: _Box) -> _Node:
-    (top, bottom), (low, high) = box
-    values = table.values[top:bottom, low:high]
-    if float(values.min()) == float(values.max()):
-        return _Leaf(float(values[0, 0]), _cover(table, box))
-    axis = 0 if values.shape[0] >= values.shape[1] else 1
-    left, right = _halves(box, axis)
-    return _cut(table, axis, right[axis][0], _inside(table, left), _inside(table, right))
-
-
-def _guarded(table: _Table, region: _Box, box: _Box) -> _Node:
-    """The tree of a box: zero in the rest of the region."""
-    for axis in (0, 1):
-        (first, last), (low, high) = region[axis], box[axis]
-        if first < low:
-            outside = _Leaf(0.0, _cover(table, _replaced(region, axis, (first, low))))
-            return _cut(table, axis, low, outside, _guarded(table, _replaced(region, axis, (low, last)), box))
-        if high < last:
-            outside = _Leaf(0.0, _cover(table, _replaced(region, axis, (high, last))))
-            return _cut(table, axis, high, _guarded(table, _replaced(region, axis, (first, high)), box), outside)
-    return _inside(table, box)
-
-
-def _table_trees(table: _Table) -> list[_Node]:
-    rows, columns = table.values.shape
-    whole = ((0, rows), (0, columns))
-    boxes = _blocks((rows, columns), whole)
-    return [_guarded(table, whole, box) for box in boxes if table.values[slice(*box[0]), slice(*box[1])].any()]
-
-
-def _forest_tree(tree: TreeStructure, values: _Floats, covers: tuple[float, ...], contract: Contract) -> _Node:
-    def node(position: int) -> _Node:
-        if position >= len(tree.columns):
-            leaf = position - len(tree.columns)
-            return _Leaf(float(values[leaf]), max(covers[leaf], LEAST_COVER))
-        column = contract.columns[tree.columns[position]]
-        threshold = column.cuts[tree.cuts[position] - 1]
-        left, right = node(2 * position + 1), node(2 * position + 2)
-        return _Split(tree.columns[position], threshold, column.missing is Side.LEFT, left, right)
-
-    return node(0)
-
-
-def _shifted(node: _Node, by: float) -> _Node:
-    if isinstance(node, _Leaf):
-        return _Leaf(node.value + by, node.cover)
-    left, right = _shifted(node.left, by), _shifted(node.right, by)
-    return _Split(node.column, node.threshold, node.missing_left, left, right)
-
-
-def _trees(ensemble: Ensemble, contract: Contract) -> tuple[list[_Node], float | None]:
+def _trees(ensemble: Ensemble, contract: Contract) -> tuple[list[Node], float | None]:
     """All trees of the model, the intercept in the first one, and the leaves' step."""
     intercept, tables = _tables(ensemble, contract)
     grown = [
@@ -332,12 +190,12 @@ def _trees(ensemble: Ensemble, contract: Contract) -> tuple[list[_Node], float |
         if any(values)
     ]
     step = _step(intercept, [table.values for table in tables] + [values for _, values, _ in grown])
-    nodes: list[_Node] = []
+    nodes: list[Node] = []
     for table in tables:
-        nodes += _table_trees(_Table(table.axes, _rounded(table.values, step)))
-    nodes += [_forest_tree(tree, _rounded(values, step), covers, contract) for tree, values, covers in grown]
-    first = nodes[0] if nodes else _Leaf(0.0, 1.0)
-    return [_shifted(first, float(_rounded(np.array(intercept), step))), *nodes[1:]], step
+        nodes += table_trees(Table(table.axes, _rounded(table.values, step)))
+    nodes += [forest_tree(tree, _rounded(values, step), covers, contract) for tree, values, covers in grown]
+    first = nodes[0] if nodes else Leaf(0.0, 1.0)
+    return [shifted(first, float(_rounded(np.array(intercept), step))), *nodes[1:]], step
 
 
 def _short(value: float) -> float:
@@ -345,35 +203,24 @@ def _short(value: float) -> float:
     return float(str(np.float32(value + 0.0)))
 
 
-def _numbered(root: _Node) -> tuple[list[_Node], list[int], list[int]]:
-    """Nodes in breadth-first order, each one's left child (-1 for a leaf) and parent; right = left + 1."""
-    nodes, lefts, parents = [root], [], [_NO_PARENT]
-    for position, node in enumerate(nodes):  # grows while it is walked
-        lefts.append(len(nodes) if isinstance(node, _Split) else -1)
-        if isinstance(node, _Split):
-            nodes += [node.left, node.right]
-            parents += [position, position]
-    return nodes, lefts, parents
-
-
-def _tree_json(root: _Node, number: int, columns: int) -> dict[str, object]:
-    nodes, lefts, parents = _numbered(root)
+def _tree_json(root: Node, number: int, columns: int) -> dict[str, object]:
+    nodes, lefts, parents = numbered(root)
     zeros = [0] * len(nodes)
-    conditions = [_short(node.threshold if isinstance(node, _Split) else node.value) for node in nodes]
+    conditions = [_short(node.threshold if isinstance(node, Split) else node.value) for node in nodes]
     return {
-        "base_weights": [0.0 if isinstance(node, _Split) else _short(node.value) for node in nodes],
+        "base_weights": [0.0 if isinstance(node, Split) else _short(node.value) for node in nodes],
         "categories": [],
         "categories_nodes": [],
         "categories_segments": [],
         "categories_sizes": [],
-        "default_left": [int(isinstance(node, _Split) and node.missing_left) for node in nodes],
+        "default_left": [int(isinstance(node, Split) and node.missing_left) for node in nodes],
         "id": number,
         "left_children": lefts,
         "loss_changes": [0.0] * len(nodes),
         "parents": parents,
         "right_children": [left if left < 0 else left + 1 for left in lefts],
         "split_conditions": conditions,
-        "split_indices": [node.column if isinstance(node, _Split) else 0 for node in nodes],
+        "split_indices": [node.column if isinstance(node, Split) else 0 for node in nodes],
         "split_type": zeros,
         "sum_hessian": [_short(node.cover) for node in nodes],
         "tree_param": {

@@ -9,14 +9,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import xgboost
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from feature_cases import card
 from tacit import canonical
 from tacit.features.spec import Column, ColumnType, Contract, Provenance, Side, as_float32
+from tacit.features.types import Encoded
 from tacit.learning import ensemble as subject
+from tacit.learning.basis import Basis
 from tacit.learning.structure import draw
-from tacit.learning.types import Ensemble, LearningError, Leaves, LineTable, PlaneTable, TreePlan
+from tacit.learning.types import Ensemble, LearningError, Leaves, LineTable, PlaneTable, TreePlan, Weights
 
 BINS = (61, 2, 17, 63, 5, 16)
 NO_PARENT = 2**31 - 1
@@ -263,16 +264,20 @@ def test_size_of_a_card_like_model() -> None:
     assert len(subject.booster(additive(np.random.default_rng(2)), CONTRACT)) < 300_000
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 63), st.integers(1, 63))
-def test_blocks_tile_the_table(rows: int, columns: int) -> None:
-    """Every cell lies in one block, and every block fits into depth 8 with its guards."""
-    seen = np.zeros((rows, columns), dtype=int)
-    for (top, bottom), (low, high) in subject._blocks((rows, columns), ((0, rows), (0, columns))):
-        seen[top:bottom, low:high] += 1
-        guards = (top > 0) + (bottom < rows) + (low > 0) + (high < columns)
-        assert guards + math.ceil(math.log2(bottom - top)) + math.ceil(math.log2(high - low)) <= 8
-    assert np.all(seen == 1)
+def test_the_card_contract_is_exact_on_the_grid() -> None:
+    """The product's own basis: XGBoost, file and basis agree, and the file is of the stated size."""
+    contract, rng = card(), np.random.default_rng(4)
+    basis = Basis(contract)
+    weights = Weights((*rng.normal(0, 2.0, basis.size - 1).tolist(), -9.0))
+    bins = np.stack([rng.integers(0, column.bins, 400) for column in contract.columns]).astype(np.uint8)
+    edges = [np.array([column.cuts[0] - 1, *column.cuts], dtype=np.float32) for column in contract.columns]
+    values = np.stack([edge[part] for edge, part in zip(edges, bins, strict=True)], axis=1)
+    rows = Encoded(bins, np.arange(401), np.zeros(400, dtype=np.uint8))
+    model = subject.booster(basis.tables(weights), contract)
+    assert json.loads(model)["learner"]["attributes"]["leaf_grid"].startswith("2^")
+    assert len(model) < 300_000
+    found = load(model).inplace_predict(values, predict_type="margin", validate_features=False)
+    assert np.max(np.abs(found - basis.margins(rows, weights))) < 1e-5
 
 
 LINE = LineTable(4, (0.0, 1.0, 2.0, 3.0, 4.0))
