@@ -10,6 +10,7 @@ from fractions import Fraction
 from tacit.features.spec import Contract
 from tacit.learning import leaves, logistic, quality, structure
 from tacit.learning.basis import Basis
+from tacit.learning.quality import Quality
 from tacit.learning.types import (
     Ensemble,
     Learner,
@@ -119,7 +120,7 @@ class Course:
     descent: logistic.Descent | None
     forests: tuple[tuple[Structure, Leaves], ...] = ()
     round: int = 0
-    quality: quality.Quality | None = None
+    quality: Quality | None = None
 
     @classmethod
     def start(
@@ -171,7 +172,7 @@ class Course:
             LearningError: If the course is finished.
         """
         trees = self._structure() if self.stage.kind is StageKind.TREES else None
-        return self._weights(), trees
+        return self.weights, trees
 
     def advance(self, sums: Sequence[int], variance: int) -> "Course":
         """Takes the released sum of the next round.
@@ -210,7 +211,9 @@ class Course:
         """The trees of the next round: a function of seed, contract, plan and round number."""
         return structure.draw(self.seed, self.contract, _tree_plan(self.learner), self.round)
 
-    def _weights(self) -> Weights:
+    @property
+    def weights(self) -> Weights:
+        """Weights of the additive part at this point; of the finished model once only the quality round is left."""
         if self.descent is None:
             return logistic.starting_weights(self.learner, self.basis.size, self.basis.scale)
         return self.descent.averaged() if self.descent.finished else Weights(self.descent.weights)
@@ -223,4 +226,4 @@ class Course:
         """
         if not self.learnt:
             raise LearningError(f"the model is not finished: {self.round} of {len(self.stages)} rounds are done")
-        return replace(self.basis.tables(self._weights()), forests=self.forests)
+        return replace(self.basis.tables(self.weights), forests=self.forests)

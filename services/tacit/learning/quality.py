@@ -27,6 +27,9 @@ BEYOND = 4.0
 
 Floats = NDArray[np.float64]
 
+_LEAST_SPREAD = 1e-9
+_LEAST_COUNT = 1e-6
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -144,96 +147,110 @@ def assess(sums: Sequence[int], variance: int, plan: QualityPlan, seed: bytes) -
     if len(sums) != cells(plan) or variance < 0:
         raise LearningError(f"expected {cells(plan)} sums and a variance of 0 or more, got {len(sums)} and {variance}")
     weights = np.array([weight / CONTRIBUTION_SCALE for weight in unit_weights(plan)], dtype=np.float64)
-    released = np.array([value / GRID for value in sums], dtype=np.float64)
+    released = np.array([[value / GRID for value in sums]], dtype=np.float64)
     sigma = math.isqrt(variance) / GRID
+    spread = np.maximum(sigma / weights, _LEAST_SPREAD)
     generator = np.random.default_rng(list(hashlib.sha256(b"tacit quality redraws\0" + seed).digest()))
-    noise = generator.normal(0.0, sigma, (REDRAWS, len(sums))) if sigma else np.zeros((REDRAWS, len(sums)))
-    curves = _Curves(weights, sigma)
-    estimate = curves(released / weights)
-    redrawn = np.array([_measures(curves((released + draw) / weights), plan) for draw in noise])
-    low, high = np.quantile(redrawn, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
+    redraws = released + sigma * generator.standard_normal((REDRAWS, len(sums)))
+    estimate = _counts_above(released / weights, spread)
+    found = _measures(_counts_above(redraws / weights, spread), plan)
+    low, high = np.quantile(found, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=1)
     precision, auc, recall, calibration = (
         Figure(float(value), float(below), float(over))
-        for value, below, over in zip(_measures(estimate, plan), low, high, strict=True)
+        for value, below, over in zip(_measures(estimate, plan)[:, 0], low, high, strict=True)
     )
-    above = estimate.sum(axis=0)
+    above = estimate[0].sum(axis=0)
     review, decline = (_threshold(above, rate, plan) for rate in (plan.review_rate, plan.decline_rate))
-    counts = (float(above[-1]), float(estimate[1, -1]))
+    counts = (float(above[-1]), float(estimate[0, 1, -1]))
     return Quality(precision, auc, recall, calibration, *counts, review, max(review, decline))
 
 
-class _Curves:
-    """Counts above each edge, from noised counts in bins; row 0 not fraud, row 1 fraud, highest bin first."""
-
-    def __init__(self, weights: Floats, sigma: float) -> None:
-        bins = len(weights) // 2
-        spread = np.maximum(sigma / weights, 1e-9).reshape(2, bins)[:, ::-1] ** 2
-        self._precision = 1.0 / np.cumsum(spread, axis=1)
-
-    def __call__(self, counts: Floats) -> Floats:
-        cumulated = np.cumsum(counts.reshape(2, -1)[:, ::-1], axis=1)
-        rows = zip(cumulated.tolist(), self._precision.tolist(), strict=True)
-        projected = [pool_adjacent_violators(row, precision) for row, precision in rows]
-        return np.array(np.clip(projected, 0.0, None), dtype=np.float64)
-
-
-def pool_adjacent_violators(values: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """The non-decreasing sequence closest to `values` in weighted least squares (Ayer et al. 1955).
+def _counts_above(counts: Floats, spread: Floats) -> Floats:
+    """Counts above each edge, from noised counts in bins: cumulated from the top, projected, clamped.
 
     Args:
-        values: Any finite numbers.
-        weights: As many, above 0; here the inverse variances of the noise.
+        counts: float64, shape (redraws, 2 x bins), bins from the lowest up.
+        spread: float64, shape (2 x bins,): standard deviation of each count's noise, above 0.
 
     Returns:
-        As many numbers, non-decreasing.
+        float64, shape (redraws, 2, bins): row 0 not fraud, row 1 fraud, from the highest bin down, non-decreasing.
     """
-    pools: list[tuple[float, float, int]] = []
-    for value, weight in zip(values, weights, strict=True):
-        pool = (value, weight, 1)
-        while pools and pools[-1][0] > pool[0]:
-            mean, mass, count = pools.pop()
-            both = mass + pool[1]
-            pool = ((mean * mass + pool[0] * pool[1]) / both, both, count + pool[2])
-        pools.append(pool)
-    return [mean for mean, _, count in pools for _ in range(count)]
+    cumulated = np.cumsum(counts.reshape(len(counts), 2, -1)[:, :, ::-1], axis=2)
+    variances = np.cumsum(np.square(spread.reshape(2, -1)[:, ::-1]), axis=1)
+    return np.maximum(non_decreasing(cumulated, 1.0 / variances), 0.0)
 
 
-def _measures(above: Floats, plan: QualityPlan) -> tuple[float, float, float, float]:
-    """Average precision, AUC, recall at the alert budget, calibration."""
-    legitimate, frauds = (np.concatenate([[0.0], row]) for row in above)
-    if frauds[-1] <= 0.0 or legitimate[-1] <= 0.0:
-        return 0.0, 0.5, 0.0, 1.0
-    recall, alarms = frauds / frauds[-1], legitimate / legitimate[-1]
+def non_decreasing(values: Floats, weights: Floats) -> Floats:
+    """The non-decreasing sequences closest to `values` in weighted least squares (Ayer et al. 1955).
+
+    Pooling adjacent violators, in its min-max form: cell i is the largest, over starts a <= i, of the smallest
+    weighted mean of a..b over ends b >= i.
+
+    Args:
+        values: float64, shape (.., cells).
+        weights: float64, above 0, of a shape that broadcasts; here the inverse variances of the noise.
+
+    Returns:
+        float64, shape of `values`.
+    """
+    zero = [(0, 0)] * (values.ndim - 1) + [(1, 0)]
+    mass = np.pad(np.cumsum(np.broadcast_to(weights, values.shape), axis=-1), zero)
+    total = np.pad(np.cumsum(values * weights, axis=-1), zero)
+    starts, ends = np.indices((values.shape[-1],) * 2)
+    inside = starts <= ends
+    masses = np.where(inside, mass[..., ends + 1] - mass[..., starts], 1.0)
+    means = np.where(inside, (total[..., ends + 1] - total[..., starts]) / masses, np.inf)
+    smallest = np.minimum.accumulate(means[..., ::-1], axis=-1)[..., ::-1]
+    largest: Floats = np.where(inside, smallest, -np.inf).max(axis=-2)
+    return largest
+
+
+def _measures(above: Floats, plan: QualityPlan) -> Floats:
+    """Average precision, AUC, recall at the alert budget, calibration: shape (4, redraws)."""
+    below = np.pad(above, [(0, 0), (0, 0), (1, 0)])
+    legitimate, frauds = below[:, 0], below[:, 1]
     flagged = frauds + legitimate
-    precision = np.divide(frauds, flagged, out=np.zeros_like(frauds), where=flagged > 0)
-    average = float((np.diff(recall) * precision[1:]).sum())
-    auc = float((np.diff(alarms) * (recall[1:] + recall[:-1]) / 2).sum())
-    found = float(np.interp(float(plan.review_rate) * flagged[-1], flagged, recall))
-    return average, auc, found, _miscalibration(np.diff(frauds), np.diff(flagged), plan)
+    recall, alarms = _share(frauds, frauds[:, -1:]), _share(legitimate, legitimate[:, -1:])
+    steps = np.diff(recall, axis=1)
+    average = (steps * _share(frauds, flagged)[:, 1:]).sum(axis=1)
+    auc = (np.diff(alarms, axis=1) * (recall[:, 1:] + recall[:, :-1]) / 2).sum(axis=1)
+    budget = float(plan.review_rate) * flagged[:, -1:]
+    taken = np.clip(_share(budget - flagged[:, :-1], np.diff(flagged, axis=1)), 0.0, 1.0)
+    calibration = _miscalibration(np.diff(frauds, axis=1), np.diff(flagged, axis=1), plan)
+    known = (frauds[:, -1] > 0.0) & (legitimate[:, -1] > 0.0)
+    figures = np.array([average, auc, (steps * taken).sum(axis=1), calibration], dtype=np.float64)
+    return np.where(known, figures, np.array([[0.0], [0.5], [0.0], [1.0]]))
 
 
-def _miscalibration(frauds: Floats, rows: Floats, plan: QualityPlan) -> float:
+def _share(part: Floats, whole: Floats) -> Floats:
+    """Part by whole, 0 where there is no whole."""
+    quotient: Floats = np.where(whole > 0.0, part / np.where(whole > 0.0, whole, 1.0), 0.0)
+    return quotient
+
+
+def _miscalibration(frauds: Floats, rows: Floats, plan: QualityPlan) -> Floats:
     """Row-weighted distance of each bin's fraud rate from the probabilities that the bin stands for."""
     ends = [0.0, *(1.0 / (1.0 + math.exp(-float(edge))) for edge in plan.edges), 1.0]
     low, high = np.array(ends[:-1])[::-1], np.array(ends[1:])[::-1]
-    rate = np.divide(frauds, rows, out=(low + high) / 2, where=rows > 0)
+    rate = np.where(rows > 0.0, _share(frauds, rows), low)
     distance = np.maximum(np.maximum(low - rate, rate - high), 0.0)
-    return float((distance * rows).sum() / rows.sum())
+    return _share((distance * rows).sum(axis=1), rows.sum(axis=1))
 
 
 def _threshold(above: Floats, rate: Fraction, plan: QualityPlan) -> float:
     """The margin that a share `rate` of rows exceeds; log-linear between edges, extended above the highest."""
     edges = [float(edge) for edge in reversed(plan.edges)]
     goal = float(rate) * float(above[-1])
-    logs = [math.log(max(float(count), 1e-6)) for count in above[:-1]]
-    aim = math.log(max(goal, 1e-6))
+    logs = [math.log(max(float(count), _LEAST_COUNT)) for count in above[:-1]]
+    aim = math.log(max(goal, _LEAST_COUNT))
     if aim >= logs[-1]:
         return edges[-1]
     place = next(position for position, count in enumerate(logs) if aim < count)
-    upper, lower = max(place - 1, 0), place
     if place == 0:
-        lower = next((position for position, count in enumerate(logs) if count > logs[0]), 0)
+        upper, lower = 0, next((position for position, count in enumerate(logs) if count > logs[0]), 0)
+    else:
+        upper, lower = place - 1, place
     drop = logs[lower] - logs[upper]
     if drop <= 0.0:
         return edges[0]
-    return min(edges[upper] + (logs[upper] - aim) / drop * (edges[lower] - edges[upper]), edges[0] + BEYOND)
+    return min(edges[upper] + (aim - logs[upper]) / drop * (edges[lower] - edges[upper]), edges[0] + BEYOND)
