@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tacit import canonical
 from tacit.aggregator.leader import Leader, Order
 from tacit.aggregator.ports import Lease
+from tacit.federation import Manifest
 from tacit.rounds.plan import Plan, PlanError, run_id
 from tacit.rounds.state import Run, State
 from tacit.rounds.terms import Terms, work_out
@@ -127,7 +128,8 @@ class Aggregator:
                 self.worked_out(body.plan)
             except (envelope.WireError, PlanError) as error:
                 raise SubmissionError(str(error)) from error
-        self._append(Kind.PLAN, body, Place(self.state.manifest.federation, self.state.manifest.digest, run))
+        order = plan_order(self.state.manifest, body)
+        self._append(order.kind, order.body, order.place)
         _log.info("plan_accepted", run=run.hex(), epsilon=canonical.number(body.plan.epsilon))
         return run, True
 
@@ -188,18 +190,29 @@ class Aggregator:
         _log.info("control_appended", kind=order.kind.name, run=order.place.run.hex(), round=order.place.round)
 
     def _append(self, kind: Kind, body: Body, place: Place) -> None:
-        header = Header(
-            federation=place.federation,
-            manifest=place.manifest,
-            run=place.run,
-            round=place.round or 0,
-            slot=place.slot or 0,
-            kind=kind,
-            sender=topics.AGGREGATOR,
-            context=context(place),
-            body=b"",
-            fence=self.state.fence if kind in FENCED_KINDS else b"",
-            create_time_ms=int(self._ports.clock.now() * 1000),
-        )
-        sealed = envelope.seal(header, body, self._ports.key)
+        fence = self.state.fence if kind in FENCED_KINDS else b""
+        sealed = envelope.seal(header(Order(kind, body, place), fence, self._ports.clock), body, self._ports.key)
         self._ports.log.append(self._ports.topic, topics.AGGREGATOR.encode(), sealed.value)
+
+
+def header(order: Order, fence: bytes, clock: Clock) -> Header:
+    """The header of a control record; `fence` is empty for kinds that need none."""
+    place = order.place
+    return Header(
+        federation=place.federation,
+        manifest=place.manifest,
+        run=place.run,
+        round=place.round or 0,
+        slot=place.slot or 0,
+        kind=order.kind,
+        sender=topics.AGGREGATOR,
+        context=context(place),
+        body=b"",
+        fence=fence,
+        create_time_ms=int(clock.now() * 1000),
+    )
+
+
+def plan_order(manifest: Manifest, body: PlanBody) -> Order:
+    """The PLAN record of a signed plan."""
+    return Order(Kind.PLAN, body, Place(manifest.federation, manifest.digest, run_id(body.plan_json)))

@@ -149,6 +149,10 @@ class Trainer:
                 self._follow(run)
             self._ports.outbox.send()
 
+    def closed(self, run: bytes) -> bool:
+        """Whether this process has nothing left to do in a run."""
+        return run in self._closed
+
     def leave(self, run: Run) -> None:
         """Leaves a run for ever: no further answers, what is left of the reservation is free."""
         self._record(run, Kind.LEFT, LeftBody(run.id))
