@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from feature_cases import amount_edges, card, card_document, count_edges, risk_edges
-from tacit.features.spec import Column, ColumnType, Provenance, Side, Transform
+from tacit.features.spec import Column, ColumnType, Contract, Provenance, Side, Transform
+from tacit.wire import documents
 
 BOTH = pytest.mark.parametrize("name", ["card.yaml", "card-feed.yaml"])
 
@@ -154,3 +155,11 @@ def test_no_number_is_a_float() -> None:
         return {type(value)}
 
     assert kinds(card_document("card.yaml")) | kinds(card_document("card-feed.yaml")) == {int, str}
+
+
+@BOTH
+def test_the_product_reads_the_same_contract(name: str) -> None:
+    """The strict reader of documents gives the contract that these tests look at."""
+    read = documents.parse(Contract, card_document(name))
+    assert read == card(name)
+    assert read.digest == card(name).digest
