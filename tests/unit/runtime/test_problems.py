@@ -1,0 +1,135 @@
+"""Errors as problem documents that leak nothing."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
+
+from asgi_client import AsgiClient
+from tacit.runtime.problems import MEDIA_TYPE, install_problems, problem
+
+
+class RowError(Exception):
+    """An error whose message is for the caller."""
+
+
+class DeepRowError(RowError):
+    """A kind of it."""
+
+
+class Body(BaseModel):
+    """A body with a range."""
+
+    amount: int = Field(ge=1, le=10)
+
+
+def make_app() -> FastAPI:
+    """An app that fails in every way."""
+    app = FastAPI()
+    install_problems(app, {RowError: 409})
+
+    @app.post("/body")
+    def body(given: Body) -> int:
+        return given.amount
+
+    @app.get("/known")
+    def known() -> None:
+        raise DeepRowError("row 7 is closed")
+
+    @app.get("/unknown/{customer}")
+    def unknown(customer: str) -> None:
+        raise RuntimeError(f"secret of {customer}")
+
+    @app.get("/teapot")
+    def teapot() -> None:
+        raise HTTPException(429, "slow down", headers={"Retry-After": "7"})
+
+    @app.get("/cut")
+    def cut() -> StreamingResponse:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"begun"
+            raise RuntimeError("secret")
+
+        return StreamingResponse(parts())
+
+    return app
+
+
+@pytest.fixture
+def client() -> AsgiClient:
+    """A client that hands no server error through."""
+    return AsgiClient(make_app())
+
+
+def test_problem_carries_its_members() -> None:
+    """RFC 9457 names and extensions."""
+    answer = problem(409, "Busy", "run 3 is open", run="3")
+    assert answer.media_type == MEDIA_TYPE
+    assert json.loads(bytes(answer.body)) == {
+        "type": "about:blank",
+        "title": "Busy",
+        "status": 409,
+        "detail": "run 3 is open",
+        "run": "3",
+    }
+
+
+@pytest.mark.parametrize("status", [200, 399, 600])
+def test_only_errors_are_problems(status: int) -> None:
+    """A success is not a problem."""
+    with pytest.raises(ValueError, match="400 to 599"):
+        problem(status)
+
+
+def test_odd_statuses_have_a_title() -> None:
+    """A status without a phrase of its own still answers."""
+    assert json.loads(bytes(problem(599).body))["title"] == "Error"
+
+
+def test_unknown_paths_and_methods_are_problems(client: AsgiClient) -> None:
+    """404 and 405 too."""
+    assert client.get("/nowhere").json() == {"type": "about:blank", "title": "Not Found", "status": 404}
+    answer = client.get("/body")
+    assert (answer.status_code, answer.headers["content-type"]) == (405, MEDIA_TYPE)
+
+
+def test_http_errors_keep_detail_and_headers(client: AsgiClient) -> None:
+    """What a handler raises on purpose reaches the caller."""
+    answer = client.get("/teapot")
+    assert answer.json()["detail"] == "slow down"
+    assert answer.headers["retry-after"] == "7"
+
+
+def test_invalid_bodies_name_field_and_range_but_not_the_value(client: AsgiClient) -> None:
+    """The sent value does not come back."""
+    answer = client.post("/body", json={"amount": 987654})
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == "body.amount: Input should be less than or equal to 10"
+    assert answer.json()["errors"][0]["at"] == "body.amount"
+    assert "987654" not in answer.text
+
+
+def test_known_errors_give_their_message(client: AsgiClient) -> None:
+    """A registered base class covers its kinds."""
+    answer = client.get("/known")
+    assert (answer.status_code, answer.json()["detail"]) == (409, "row 7 is closed")
+
+
+def test_unknown_errors_say_nothing_and_are_logged(
+    client: AsgiClient, lines: Callable[[], list[dict[str, object]]]
+) -> None:
+    """500 without trace or message; the log names the route's template, not the path."""
+    answer = client.get("/unknown/c-17")
+    assert answer.json() == {"type": "about:blank", "title": "Internal Server Error", "status": 500}
+    (line,) = [line for line in lines() if line["event"] == "request_failed"]
+    assert (line["route"], line["error"]) == ("/unknown/{customer}", "RuntimeError")
+
+
+def test_a_started_answer_is_cut(client: AsgiClient) -> None:
+    """Nothing is glued to half an answer."""
+    answer = client.get("/cut")
+    assert "secret" not in answer.text
+    assert "Internal Server Error" not in answer.text
