@@ -400,8 +400,14 @@ class KafkaLog:
             return TopicMissingError(what)
         return LogUnavailableError(
             f"{what} (check that the broker runs, that this address and the one its listener advertises can be reached "
-            f"from here, and that the listener speaks {self._settings.security_protocol})"
+            f"from here, and that the listener speaks {self._settings.security_protocol}{self._login_hint()})"
         )
+
+    def _login_hint(self) -> str:
+        # kafka-python 3.0.12 loses the broker's refusal when the connection closes together with it.
+        if not self._settings.security_protocol.uses_sasl:
+            return ""
+        return f"; a refused password of {self._settings.sasl_username} may look like this too"
 
 
 def grant(settings: KafkaSettings, user: str, topic: str, access: Iterable[Access]) -> None:
@@ -534,6 +540,7 @@ def _make_consumer(settings: KafkaSettings) -> _Consumer:
         settings,
         group_id=None,
         enable_auto_commit=False,
+        check_crcs=False,  # every record is signed, and the client's own Python code needs 20 ms for 100 kB
         auto_offset_reset="none",
         allow_auto_create_topics=False,
         fetch_max_wait_ms=_milliseconds(_FETCH_WAIT),

@@ -34,11 +34,15 @@ ADMIN = "admin"
 
 DEFAULT_USERS = ("aggregator", "registry", "bank-a", "bank-b", "bank-c")
 
-# kafka-clients is named too, because the resolver otherwise takes an older one and the broker fails to link.
-_COORDINATES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.apache.kafka:kafka-clients:{VERSION}"
+# kafka-clients is named too, because the resolver otherwise takes an older one and the broker fails to link. The
+# binding stands alone, because it would move the versions of other jars; without it the broker never says why it ends.
+_COORDINATES = (
+    f"org.apache.kafka:kafka_2.13:{VERSION}+org.apache.kafka:kafka-clients:{VERSION}",
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+)
 _JARS = Path(__file__).with_name("kafka_jars.sha256")
 _BROKER_USER = "broker"
-_JAVA_OPTIONS = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_JAVA_OPTIONS = ("-Dlog4j2.level=WARN", "-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _SETTINGS = """\
 process.roles=broker,controller
 node.id=1
@@ -281,7 +285,8 @@ def fetch_jars(cache: Path) -> list[Path]:
     if not listed.keys() <= _cached_jars(cache).keys():
         jgo = _package("jgo")
         try:
-            jgo.build(_COORDINATES, cache_dir=cache)
+            for coordinates in _COORDINATES:
+                jgo.build(coordinates, cache_dir=cache)
         except Exception as error:
             raise BrokerError(f"cannot fetch Apache Kafka {VERSION} into {cache}: {error}") from error
     found = _cached_jars(cache)
@@ -293,11 +298,15 @@ def _check_jars(found: dict[str, Path], listed: dict[str, str]) -> None:
     if missing := sorted(listed.keys() - found.keys()):
         raise BrokerError(f"jars are missing: {', '.join(missing)}")
     if unknown := sorted(found.keys() - listed.keys()):
-        raise BrokerError(f"jars are not on the list {_JARS.name}: {', '.join(str(found[name]) for name in unknown)}")
+        raise BrokerError(f"jars are not on the list {_JARS.name}, remove them: {_paths(found, unknown)}")
     for name, expected in listed.items():
         digest = hashlib.sha256(found[name].read_bytes()).hexdigest()
         if digest != expected:
             raise BrokerError(f"{found[name]} has SHA-256 {digest}, but {expected} is expected: refused")
+
+
+def _paths(found: dict[str, Path], names: Iterable[str]) -> str:
+    return ", ".join(str(found[name]) for name in names)
 
 
 def _cached_jars(cache: Path) -> dict[str, Path]:
