@@ -4,7 +4,8 @@ Nothing is published that the journal does not hold; whatever a step does may be
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tacit.rounds.state import Attempt, Run, State
 from tacit.rounds.terms import Terms
 from tacit.rounds.types import (
     Body,
+    Checked,
     EndBody,
     JoinBody,
     Kind,
@@ -108,7 +110,8 @@ class Trainer:
             goes through the worker and returns False until it is done.
 
     Attributes:
-        state: The fold; read only for others.
+        state: The fold; others read it only while they hold `lock`.
+        lock: Guards the machine against HTTP threads; never held while waiting for records.
         objections: Run id to the reason of a refusal, for the bank's operator.
     """
 
@@ -124,6 +127,7 @@ class Trainer:
         self._joined: dict[bytes, float] = {}
         self._closed: set[bytes] = set()
         self._begun = False
+        self.lock = threading.RLock()
 
     @property
     def ready(self) -> bool:
@@ -138,16 +142,21 @@ class Trainer:
             TrainerStoppedError: If journal and topic disagree.
         """
         longest = PENDING_WAIT if self._ports.worker.busy else timeout
-        for record in self._ports.inbox.poll(self._ports.outbox.wait(longest)):
+        records = self._ports.inbox.poll(self._ports.outbox.wait(longest))
+        with self.lock:
+            self._take(records)
+            if not self._begun:
+                self._begin()
+            if self._begun:
+                for run in [run for key, run in self.state.runs.items() if key not in self._closed]:
+                    self._follow(run)
+                self._ports.outbox.send()
+
+    def _take(self, records: Iterable[Checked]) -> None:
+        for record in records:
             self.state.apply(record)
             if record.topic == self._bank.topic:
                 self._ports.outbox.read_back(record)
-        if not self._begun:
-            self._begin()
-        if self._begun:
-            for run in [run for key, run in self.state.runs.items() if key not in self._closed]:
-                self._follow(run)
-            self._ports.outbox.send()
 
     def closed(self, run: bytes) -> bool:
         """Whether this process has nothing left to do in a run."""

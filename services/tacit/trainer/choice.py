@@ -1,0 +1,114 @@
+"""The bank's own model of a finished run: fitted beside the loop, kept in one file, for the bank's scorer alone."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tacit import canonical
+from tacit.learning import ensemble
+from tacit.rounds.state import Run
+from tacit.runtime.observing import get_logger
+from tacit.trainer import local
+from tacit.trainer import snapshot as snapshots
+from tacit.trainer.answers import Answerer
+from tacit.trainer.handlers import Finished
+from tacit.trainer.local import LocalModel, LocalRows, LocalSettings
+from tacit.trainer.ports import Worker
+
+API = "tacit.local/v1"
+CURRENT = "current.json"
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class LocalChoice:
+    """Makes and keeps the bank's choice. Nothing of it leaves the bank.
+
+    Attributes:
+        folder: Where the file lies.
+        worker: Runs the fit.
+        zone: IANA zone of the bank's midnights.
+        threads: Threads of XGBoost.
+    """
+
+    folder: Path
+    worker: Worker
+    zone: str
+    threads: int = 1
+
+    def took(self, done: Finished) -> bool:
+        """Fits and stores what a verified run gives; True once it is stored.
+
+        A bank that did not take part, or finished the run before a restart, keeps the file that it has for this model,
+        else serves the global model.
+        """
+        path = self.folder / CURRENT
+        model = canonical.label(ensemble.digest(done.model))
+        if done.answerer is None:
+            kept = read(path)
+            if kept is None or kept["run"] != done.run.id.hex():
+                _write(path, _document(done.run, model, None))
+            return True
+        answerer = done.answerer
+        made = self.worker.done(("choice", done.run.id), lambda: self._choose(done.run, answerer))
+        if made is None:
+            return False
+        _write(path, _document(done.run, model, made))
+        self.worker.forget(("choice", done.run.id))
+        _log.info("local_model_chosen", run=done.run.id.hex(), choice=made.choice)
+        return True
+
+    def _choose(self, run: Run, answerer: Answerer) -> LocalModel:
+        assert run.course is not None  # noqa: S101  a finished run has one
+        plan, part = answerer.terms.plan, answerer.snapshot.training
+        reach = snapshots.span(plan.window, answerer.terms.contract.look_back_days, self.zone)
+        rows = LocalRows(part.values, part.encoded.labels, part.times, answerer.final_margins(run.course))
+        rates = plan.quality
+        settings = LocalSettings(delay_days=min(plan.window.label_delay_days, 90), threads=self.threads)
+        if rates is not None:
+            settings = LocalSettings(
+                float(rates.review_rate), float(rates.decline_rate), settings.delay_days, self.threads
+            )
+        return local.choose(rows, answerer.terms.contract, (reach.start, reach.end), settings)
+
+
+def read(path: Path) -> Mapping[str, Any] | None:
+    """The stored document, None if there is none or it cannot be read."""
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if found.get("api") == API else None
+
+
+def _document(run: Run, model: str, made: LocalModel | None) -> dict[str, object]:
+    assert run.terms is not None  # noqa: S101  a finished run has terms
+    thresholds = made.thresholds if made is not None else None
+    return {
+        "api": API,
+        "run": run.id.hex(),
+        "model": model,
+        "name": run.terms.plan.model,
+        "contract": run.terms.plan.contract,
+        "verdict": "ok",
+        "choice": made.choice if made is not None else local.Choice.GLOBAL,
+        "precision": dict(made.precision) if made is not None else {},
+        "frauds": made.frauds if made is not None else 0,
+        "names": list(made.names) if made is not None else [],
+        "thresholds": {"review": thresholds.review, "decline": thresholds.decline} if thresholds is not None else None,
+        "booster": made.booster.decode() if made is not None and made.booster is not None else None,
+    }
+
+
+def _write(path: Path, document: Mapping[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(document, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

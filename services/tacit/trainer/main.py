@@ -1,0 +1,165 @@
+"""Builds a trainer from its settings; the only module of the trainer that knows adapters."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from tacit import canonical
+from tacit.adapters import rows
+from tacit.adapters.journal import Journal
+from tacit.adapters.logs import open_log
+from tacit.adapters.rows import RowMapping
+from tacit.features.spec import Contract
+from tacit.federation import Manifest, Policy, check_policy
+from tacit.runtime import documents, faults
+from tacit.runtime.clock import SystemClock
+from tacit.runtime.exit_codes import ExitCode
+from tacit.runtime.health import Status, health_app
+from tacit.runtime.http_server import HttpServer
+from tacit.runtime.inbox import Inbox
+from tacit.runtime.lifecycle import Service
+from tacit.runtime.observing import Metrics, configure_logging, count_log_lines, get_logger
+from tacit.runtime.settings import SettingsError, announce
+from tacit.runtime.worker import ThreadWorker
+from tacit.trainer import handlers, http, metrics
+from tacit.trainer.choice import LocalChoice
+from tacit.trainer.handlers import Trainer
+from tacit.trainer.outbox import Author, Outbox
+from tacit.trainer.policy import cap_nano
+from tacit.trainer.ports import RowsUnusableError
+from tacit.trainer.settings import TrainerSettings
+from tacit.wire import envelope, topics
+from tacit.wire.envelope import KeyRing, SigningKey
+
+_log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class BankRows:
+    """The bank's rows behind the `Rows` port."""
+
+    source: str
+    mapping: RowMapping
+    feed_files: Mapping[str, Path]
+
+    @property
+    def zone(self) -> str:
+        """IANA zone of midnights."""
+        return self.mapping.zone
+
+    def read(self, first: int, last: int) -> pl.DataFrame:
+        """Usable rows; findings go to the bank's own log.
+
+        Raises:
+            RowsUnusableError: If the source's schema does not fit the mapping.
+        """
+        try:
+            frame, findings = rows.load_usable(self.source, self.mapping, first, last)
+        except rows.RowsError as error:
+            raise RowsUnusableError(str(error)) from error
+        for finding in findings:
+            _log.warning("rows_at_fault", field=finding.field, fault=finding.fault)
+        return frame
+
+    def feeds(self) -> Mapping[str, pl.DataFrame]:
+        """Feed frames by name."""
+        return {name: rows.load_feed(str(path)) for name, path in self.feed_files.items()}
+
+
+def load_contracts(folder: Path) -> dict[str, Contract]:
+    """The contracts of a folder by their ``sha256:`` digest.
+
+    Raises:
+        SettingsError: If there is none.
+    """
+    found = [documents.load(Contract, path) for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.json")])]
+    if not found:
+        raise SettingsError(f"{folder} holds no contract (*.yaml or *.json)")
+    return {canonical.label(contract.digest): contract for contract in found}
+
+
+def serve(settings: TrainerSettings) -> ExitCode:
+    """Runs a trainer until it is told to stop."""
+    configure_logging(settings.log_level)
+    announce(settings)
+    clock = SystemClock()
+    measured = Metrics(metrics.TABLE)
+    count_log_lines(measured)
+    faults.install(os.environ)
+    policy, manifest = documents.load(Policy, settings.policy), documents.load(Manifest, settings.manifest)
+    objections = check_policy(policy, manifest)
+    if objections:
+        raise SettingsError(f"{settings.policy} does not accept {settings.manifest}: {'; '.join(objections)}")
+    log = open_log(settings.log, policy.bank)
+    journal = _open_journal(settings, policy)
+    worker = ThreadWorker()
+    prefix = settings.log.topic_prefix
+    names = [topics.bank(prefix, member.id).name for member in manifest.members]
+    log.create([topics.control(prefix).name, *names])
+    ring = KeyRing([manifest])
+    inbox = Inbox(
+        log, [topics.control(prefix).name, *names], lambda topic, value: envelope.open_record(topic, value, ring)
+    )
+    own = topics.bank(prefix, policy.bank).name
+    author = Author(policy.bank, SigningKey.load(settings.signing_key), own)
+    source = BankRows(settings.source, documents.load(RowMapping, settings.mapping), settings.feeds)
+    ports = handlers.Ports(
+        inbox=inbox,
+        outbox=Outbox(author, journal, log, clock),
+        journal=journal,
+        rows=source,
+        worker=worker,
+        clock=clock,
+        entropy=secrets.token_bytes,
+    )
+    bank = handlers.Bank(policy, manifest, load_contracts(settings.contracts), settings.folder / "snapshots", own)
+    choice = LocalChoice(settings.folder / "local", worker, source.zone, settings.threads)
+    trainer = Trainer(bank, ports, choice.took)
+    doorway = http.Doorway(trainer, journal, settings.folder / "local")
+    status = Status(clock, lambda: (trainer.ready, "reading the log"))
+
+    def close() -> None:
+        worker.close()
+        journal.close()
+        log.close()
+
+    servers = _servers(settings, policy.bank, doorway, status, measured)
+    service = Service(
+        policy.bank,
+        trainer.step,
+        close,
+        servers,
+        clock,
+        status=status,
+        metrics=measured,
+        ports_file=settings.ports_file,
+    )
+    return service.run()
+
+
+def _open_journal(settings: TrainerSettings, policy: Policy) -> Journal:
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    return Journal.open(
+        settings.folder / "journal.sqlite",
+        account=policy.account,
+        unit=policy.unit,
+        bucket_cap_nano=cap_nano(policy.bucket_cap),
+        lifetime_cap_nano=cap_nano(policy.lifetime_cap),
+        clock=SystemClock(),
+        delta=policy.lifetime_cap.delta,
+    )
+
+
+def _servers(
+    settings: TrainerSettings, bank: str, doorway: http.Doorway, status: Status, measured: Metrics
+) -> dict[str, HttpServer]:
+    private = http.app(doorway, status.live, status.ready, lambda: measured.expose(bank_only=True))
+    shared = health_app(status.live, status.ready, measured.expose)
+    return {
+        f"{bank}.bank": HttpServer(private, settings.bank_http.host, settings.bank_http.port),
+        f"{bank}.health": HttpServer(shared, settings.health.host, settings.health.port),
+    }
