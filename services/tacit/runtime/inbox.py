@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from tacit.federation import Manifest
 from tacit.rounds.types import Checked
 from tacit.runtime.log import Log
-from tacit.wire.errors import InvalidRecord
+from tacit.wire import envelope, topics
+from tacit.wire.envelope import InvalidRecord, KeyRing
 
 LISTED = 1000
 """Invalid records that are listed; the counters go on."""
@@ -67,3 +69,20 @@ class Inbox:
         self.invalid[invalid.reason] += 1
         if len(self.listed) < LISTED:
             self.listed.append(invalid)
+
+
+def federation_inbox(log: Log, manifest: Manifest, prefix: str, *, versions: bool = False) -> Inbox:
+    """An inbox over the control topic and every member's own topic; the topics are made where they do not exist.
+
+    Args:
+        log: The log.
+        manifest: The accepted epoch: its members, and the keys that records are checked against.
+        prefix: Of topic names.
+        versions: Whether to follow the versions topic, too.
+    """
+    names = [topics.control(prefix).name, *(topics.bank(prefix, member.id).name for member in manifest.members)]
+    if versions:
+        names.append(topics.versions(prefix).name)
+    log.create(names)
+    ring = KeyRing([manifest])
+    return Inbox(log, names, lambda topic, value: envelope.open_record(topic, value, ring))

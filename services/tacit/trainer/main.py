@@ -8,20 +8,20 @@ from pathlib import Path
 
 import polars as pl
 
-from tacit import canonical
 from tacit.adapters import rows
 from tacit.adapters.journal import Journal
 from tacit.adapters.logs import open_log
 from tacit.adapters.rows import RowMapping
-from tacit.features.spec import Contract
 from tacit.federation import Manifest, Policy, check_policy
 from tacit.runtime import documents, faults
 from tacit.runtime.clock import SystemClock
+from tacit.runtime.contracts import load_contracts
 from tacit.runtime.exit_codes import ExitCode
 from tacit.runtime.health import Status, health_app
 from tacit.runtime.http_server import HttpServer
-from tacit.runtime.inbox import Inbox
+from tacit.runtime.inbox import federation_inbox
 from tacit.runtime.lifecycle import Service
+from tacit.runtime.log import Log
 from tacit.runtime.observing import Metrics, configure_logging, count_log_lines, get_logger
 from tacit.runtime.settings import SettingsError, announce
 from tacit.runtime.worker import ThreadWorker
@@ -32,8 +32,11 @@ from tacit.trainer.outbox import Author, Outbox
 from tacit.trainer.policy import cap_nano
 from tacit.trainer.ports import RowsUnusableError
 from tacit.trainer.settings import TrainerSettings
-from tacit.wire import envelope, topics
-from tacit.wire.envelope import KeyRing, SigningKey
+from tacit.wire import topics
+from tacit.wire.envelope import SigningKey
+
+LOCAL = "local"
+"""Folder of the bank's own model."""
 
 _log = get_logger(__name__)
 
@@ -70,23 +73,19 @@ class BankRows:
         return {name: rows.load_feed(str(path)) for name, path in self.feed_files.items()}
 
 
-def load_contracts(folder: Path) -> dict[str, Contract]:
-    """The contracts of a folder by their ``sha256:`` digest.
+@dataclass(frozen=True)
+class Resources:
+    """What is opened once and closed at the end."""
 
-    Raises:
-        SettingsError: If there is none.
-    """
-    found = [documents.load(Contract, path) for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.json")])]
-    if not found:
-        raise SettingsError(f"{folder} holds no contract (*.yaml or *.json)")
-    return {canonical.label(contract.digest): contract for contract in found}
+    log: Log
+    journal: Journal
+    worker: ThreadWorker
 
 
 def serve(settings: TrainerSettings) -> ExitCode:
     """Runs a trainer until it is told to stop."""
     configure_logging(settings.log_level)
     announce(settings)
-    clock = SystemClock()
     measured = Metrics(metrics.TABLE)
     count_log_lines(measured)
     faults.install(os.environ)
@@ -94,32 +93,12 @@ def serve(settings: TrainerSettings) -> ExitCode:
     objections = check_policy(policy, manifest)
     if objections:
         raise SettingsError(f"{settings.policy} does not accept {settings.manifest}: {'; '.join(objections)}")
+    clock = SystemClock()
     log = open_log(settings.log, policy.bank)
     journal = _open_journal(settings, policy)
     worker = ThreadWorker()
-    prefix = settings.log.topic_prefix
-    names = [topics.bank(prefix, member.id).name for member in manifest.members]
-    log.create([topics.control(prefix).name, *names])
-    ring = KeyRing([manifest])
-    inbox = Inbox(
-        log, [topics.control(prefix).name, *names], lambda topic, value: envelope.open_record(topic, value, ring)
-    )
-    own = topics.bank(prefix, policy.bank).name
-    author = Author(policy.bank, SigningKey.load(settings.signing_key), own)
-    source = BankRows(settings.source, documents.load(RowMapping, settings.mapping), settings.feeds)
-    ports = handlers.Ports(
-        inbox=inbox,
-        outbox=Outbox(author, journal, log, clock),
-        journal=journal,
-        rows=source,
-        worker=worker,
-        clock=clock,
-        entropy=secrets.token_bytes,
-    )
-    bank = handlers.Bank(policy, manifest, load_contracts(settings.contracts), settings.folder / "snapshots", own)
-    choice = LocalChoice(settings.folder / "local", worker, source.zone, settings.threads)
-    trainer = Trainer(bank, ports, choice.took)
-    doorway = http.Doorway(trainer, journal, settings.folder / "local")
+    trainer = _build(settings, policy, manifest, Resources(log, journal, worker))
+    doorway = http.Doorway(trainer, journal, settings.folder / LOCAL)
     status = Status(clock, lambda: (trainer.ready, "reading the log"))
 
     def close() -> None:
@@ -127,18 +106,36 @@ def serve(settings: TrainerSettings) -> ExitCode:
         journal.close()
         log.close()
 
-    servers = _servers(settings, policy.bank, doorway, status, measured)
     service = Service(
         policy.bank,
         trainer.step,
         close,
-        servers,
+        _servers(settings, policy.bank, doorway, status, measured),
         clock,
         status=status,
         metrics=measured,
         ports_file=settings.ports_file,
     )
     return service.run()
+
+
+def _build(settings: TrainerSettings, policy: Policy, manifest: Manifest, resources: Resources) -> Trainer:
+    clock, prefix = SystemClock(), settings.log.topic_prefix
+    own = topics.bank(prefix, policy.bank).name
+    author = Author(policy.bank, SigningKey.load(settings.signing_key), own)
+    source = BankRows(settings.source, documents.load(RowMapping, settings.mapping), settings.feeds)
+    ports = handlers.Ports(
+        inbox=federation_inbox(resources.log, manifest, prefix),
+        outbox=Outbox(author, resources.journal, resources.log, clock),
+        journal=resources.journal,
+        rows=source,
+        worker=resources.worker,
+        clock=clock,
+        entropy=secrets.token_bytes,
+    )
+    bank = handlers.Bank(policy, manifest, load_contracts(settings.contracts), settings.folder / "snapshots", own)
+    choice = LocalChoice(settings.folder / LOCAL, resources.worker, source.zone, settings.threads)
+    return Trainer(bank, ports, choice.took)
 
 
 def _open_journal(settings: TrainerSettings, policy: Policy) -> Journal:

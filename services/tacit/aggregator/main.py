@@ -1,0 +1,75 @@
+"""Builds an aggregator from its settings; the only module of the aggregator that knows adapters."""
+
+import os
+import secrets
+
+from tacit import canonical
+from tacit.adapters.lock_file import LockFileLease
+from tacit.adapters.logs import open_log
+from tacit.aggregator import http, metrics
+from tacit.aggregator.handlers import Aggregator, Ports
+from tacit.aggregator.settings import AggregatorSettings
+from tacit.aggregator.views import Gauges
+from tacit.federation import Manifest
+from tacit.rounds.state import State
+from tacit.runtime import documents, faults
+from tacit.runtime.clock import SystemClock
+from tacit.runtime.contracts import load_contracts
+from tacit.runtime.exit_codes import ExitCode
+from tacit.runtime.health import Status
+from tacit.runtime.http_server import HttpServer
+from tacit.runtime.inbox import Inbox, federation_inbox
+from tacit.runtime.lifecycle import Service
+from tacit.runtime.log import Log
+from tacit.runtime.observing import Metrics, configure_logging, count_log_lines
+from tacit.runtime.settings import announce
+from tacit.wire import topics
+from tacit.wire.envelope import SigningKey
+
+
+def serve(settings: AggregatorSettings) -> ExitCode:
+    """Runs an aggregator until it is told to stop."""
+    configure_logging(settings.log_level)
+    announce(settings)
+    faults.install(os.environ)
+    clock, measured = SystemClock(), Metrics(metrics.TABLE)
+    count_log_lines(measured)
+    manifest = documents.load(Manifest, settings.manifest)
+    log = open_log(settings.log, topics.AGGREGATOR)
+    inbox = federation_inbox(log, manifest, settings.log.topic_prefix)
+    aggregator = _build(settings, manifest, log, inbox)
+    gauges = Gauges(aggregator, inbox, measured)
+    status = Status(clock)
+
+    def step(timeout: float) -> None:
+        aggregator.step(timeout)
+        with aggregator.lock:
+            gauges.update(clock.now())
+
+    app = http.app(aggregator, inbox, status.live, status.ready, measured)
+    servers = {topics.AGGREGATOR: HttpServer(app, settings.http.host, settings.http.port)}
+    service = Service(
+        topics.AGGREGATOR,
+        step,
+        log.close,
+        servers,
+        clock,
+        status=status,
+        metrics=measured,
+        ports_file=settings.ports_file,
+    )
+    return service.run()
+
+
+def _build(settings: AggregatorSettings, manifest: Manifest, log: Log, inbox: Inbox) -> Aggregator:
+    ports = Ports(
+        log=log,
+        inbox=inbox,
+        lease=LockFileLease(settings.lock_file),
+        clock=SystemClock(),
+        entropy=secrets.token_bytes,
+        key=SigningKey.load(settings.signing_key),
+        topic=topics.control(settings.log.topic_prefix).name,
+    )
+    state = State(manifest, load_contracts(settings.contracts))
+    return Aggregator(state, canonical.encode(manifest), ports)
