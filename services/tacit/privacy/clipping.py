@@ -126,13 +126,10 @@ def _surely_within(sizes: NDArray[np.int64], bound: int) -> NDArray[np.bool_]:
 
 
 def _above(sizes: NDArray[np.int64], bound: int) -> NDArray[np.bool_]:
-    """Exact test of every row's norm at 2^-32."""
+    """Exact test of every row's norm at 2^-32; a cell cut to 42 bits is above any bound by itself."""
     limit = (bound << _FINE_BITS) ** 2
-    large = sizes.max(axis=1) >> _SCALED_BITS > 0
     squares = _square_norms(np.minimum(sizes, 2**_SCALED_BITS - 1))
-    above = np.array([square > limit for square in squares], dtype=np.bool_)
-    above |= large
-    return above
+    return np.array([square > limit for square in squares], dtype=np.bool_)
 
 
 def _scaled(sizes: NDArray[np.int64], bound: int) -> NDArray[np.int64]:

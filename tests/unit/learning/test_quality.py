@@ -87,6 +87,74 @@ def test_clamping_comes_last() -> None:
     assert found.frauds == pytest.approx(sum(FRAUDS), abs=0.5)
 
 
+def above(counts: list[float], spread: list[float]) -> list[list[float]]:
+    """Counts above each edge, not fraud and fraud, from the highest bin down."""
+    found: list[list[float]] = quality._counts_above(np.array([counts]), np.array(spread))[0].tolist()
+    return found
+
+
+def test_counts_are_cumulated_from_the_top() -> None:
+    """Bins come from the lowest up; the curves run from the highest down."""
+    legitimate, frauds = above([3.0, 2.0, 1.0, 6.0, 5.0, 4.0], [1.0] * 6)
+    assert legitimate == pytest.approx([1.0, 3.0, 6.0])
+    assert frauds == pytest.approx([4.0, 9.0, 15.0])
+
+
+def test_projection_comes_before_the_clamp() -> None:
+    """Cumulated 5, -30, 20 is pooled to -12.5, -12.5, 20 and only then clamped: no count is left above the edge."""
+    assert above([50.0, -35.0, 5.0, 0.0, 0.0, 0.0], [1.0, 1e-3, 1.0, 1.0, 1.0, 1.0])[0][2] == 20.0
+    assert above([50.0, -35.0, 5.0, 0.0, 0.0, 0.0], [1.0, 1e-3, 1.0, 1.0, 1.0, 1.0])[0][:2] == [0.0, 0.0]
+
+
+def test_a_noisy_low_bin_does_not_move_the_others() -> None:
+    """Legitimate rows below -4 count 1/32, so their noise is 32 times larger: the projection trusts them less."""
+    counts = above([-60.0, 10.0, 20.0, 0.0, 0.0, 0.0], [32.0, 1.0, 1.0, 1.0, 1.0, 1.0])[0]
+    assert counts[0] == 20.0
+    assert counts[1] == counts[2] == pytest.approx(30.0, abs=0.5)
+
+
+def test_projection_works_on_many_sequences_at_once() -> None:
+    """A stack of sequences is projected one by one."""
+    values = np.random.default_rng(3).normal(size=(5, 2, 8))
+    weights = np.random.default_rng(4).uniform(0.5, 2, size=(2, 8))
+    found = non_decreasing(values, weights)
+    for redraw in range(5):
+        for row in range(2):
+            assert found[redraw, row] == pytest.approx(non_decreasing(values[redraw, row], weights[row]))
+    assert (np.diff(found, axis=-1) >= -1e-12).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0])
+def test_figures_do_not_depend_on_the_number_of_rows(scale: float) -> None:
+    """Ratios stay, counts grow."""
+    base = assess(released(LEGITIMATE, FRAUDS), 0, PLAN, SEED)
+    more = assess(released([scale * n for n in LEGITIMATE], [scale * n for n in FRAUDS]), 0, PLAN, SEED)
+    assert more.auc.value == pytest.approx(base.auc.value, abs=1e-4)
+    assert more.recall.value == pytest.approx(base.recall.value, abs=1e-3)
+    assert more.review_margin == pytest.approx(base.review_margin, abs=1e-3)
+    assert more.rows == pytest.approx(scale * base.rows, rel=1e-4)
+
+
+def test_a_better_model_has_better_figures() -> None:
+    """Frauds moved from the lowest to the highest bin raise AP, AUC and recall."""
+    better = [0.0, *FRAUDS[1:-1], FRAUDS[-1] + FRAUDS[0]]
+    base, best = (assess(released(LEGITIMATE, frauds), 0, PLAN, SEED) for frauds in (FRAUDS, better))
+    assert best.average_precision.value > base.average_precision.value
+    assert best.auc.value > base.auc.value
+    assert best.recall.value > base.recall.value
+
+
+@pytest.mark.parametrize("edges", [(Fraction(0),), tuple(map(Fraction, range(-20, 20)))])
+def test_other_edges(edges: tuple[Fraction, ...]) -> None:
+    """Any number of bins: one edge, or forty."""
+    plan = replace(PLAN, edges=edges, weights=(Fraction(1),))
+    bins = len(edges) + 1
+    found = assess([GRID * 10] * bins + [GRID] * bins, 0, plan, SEED)
+    assert found.auc.value == pytest.approx(0.5)
+    assert found.average_precision.value == pytest.approx(1 / 11)
+    assert found.rows == pytest.approx(11 * bins)
+
+
 @pytest.mark.parametrize("variance", [0, (5 * GRID) ** 2])
 def test_an_empty_federation_has_no_quality(variance: int) -> None:
     """No frauds and no rows: figures that no gate passes, and no division by zero."""

@@ -101,6 +101,44 @@ def test_sums_equal_python_integers(
     assert answer(stage, rows, weight=weight).tolist() == expected.bounded().sums.tolist()
 
 
+@pytest.mark.parametrize("kind", [StageKind.GRADIENT, StageKind.PRECONDITIONER])
+@pytest.mark.parametrize("batch", [3, 4096])
+def test_unit_vectors_are_exact_at_full_precision(
+    basis: Basis, weights: Weights, draw_rows: Draw, kind: StageKind, batch: int
+) -> None:
+    """Before clipping, every unit's vector equals the Python integers at 2^-32: each row was rounded by itself."""
+    rows = draw_rows([5, 0, 1, 300, 7])
+    margins = basis.margins(rows, weights)
+    products = statistics._Products(basis, kind, ONE)
+    products.batch = batch
+    found = np.concatenate(list(statistics._basis_units(rows, margins, products)))
+    stage = Stage(kind, 55, ONE, ONE)
+    expected = [
+        unit for unit, size in zip(slow_units(basis, rows, margins, stage, 1.0), (5, 0, 1, 300, 7), strict=True) if size
+    ]
+    assert found.tolist() == expected
+
+
+def test_a_weight_multiplies_every_row(basis: Basis, weights: Weights, draw_rows: Draw) -> None:
+    """Under subsampling at rate 1/8 a row counts 8 times, to the last bit, before clipping."""
+    rows = draw_rows([40, 2])
+    margins = basis.margins(rows, weights)
+    single, eightfold = (
+        np.concatenate(list(statistics._basis_units(rows, margins, statistics._Products(basis, StageKind.GRADIENT, w))))
+        for w in (ONE, Fraction(8))
+    )
+    assert np.abs(eightfold - 8 * single).max() <= 4 * 40
+
+
+def test_clipping_is_per_customer_not_per_row(basis: Basis, draw_rows: Draw) -> None:
+    """The same rows count for less as one customer than as many."""
+    many, one = draw_rows([1] * 100), draw_rows([100])
+    sums = [bounded_sum(GRADIENT, rows, basis, np.full(100, 3.0)).sums for rows in (many, one)]
+    lengths = [math.sqrt(sum(int(cell) ** 2 for cell in vector)) / 2**16 for vector in sums]
+    assert lengths[0] > 10 * lengths[1]
+    assert lengths[1] <= 2
+
+
 def test_gradient_has_the_direction_of_the_log_loss(
     basis: Basis, weights: Weights, answer: Callable[..., NDArray[np.int64]], draw_rows: Draw
 ) -> None:
