@@ -45,15 +45,10 @@ def parse(cls: type[T], data: bytes | Mapping[str, object]) -> T:
         DocumentError: If the data is not JSON, or a value has the wrong type or form. One line per value.
         Exception: Whatever `cls.__post_init__` raises, unchanged (`PlanError`, `ContractError`, ..).
     """
-    tree = _load(cls.__name__, data) if isinstance(data, bytes) else _plain(data, "")
-    wrong = list(_wrong_numbers(cls, tree, ""))
-    if wrong:
-        _fail(cls.__name__, wrong)
     try:
-        (value,) = _adapter(typing.cast("Any", cls)).validate_json(json.dumps([tree]))
-    except ValidationError as error:
-        _fail(cls.__name__, [_line(cls, item) for item in error.errors(include_url=False, include_context=False)])
-    return typing.cast("T", value)
+        return _read(cls, _load(cls.__name__, data) if isinstance(data, bytes) else _plain(data, ""))
+    except RecursionError:
+        raise DocumentError(f"{cls.__name__}: nested too deeply") from None
 
 
 def parse_canonical(cls: type[T], data: bytes) -> T:
@@ -66,6 +61,17 @@ def parse_canonical(cls: type[T], data: bytes) -> T:
     if canonical.encode(_load(cls.__name__, data)) != data:
         raise DocumentError(f"{cls.__name__}: the bytes are not in RFC 8785 form (sorted keys, no spaces)")
     return value
+
+
+def _read(cls: type[T], tree: object) -> T:
+    wrong = list(_wrong_numbers(cls, tree, ""))
+    if wrong:
+        _fail(cls.__name__, wrong)
+    try:
+        (value,) = _adapter(typing.cast("Any", cls)).validate_json(json.dumps([tree]))
+    except ValidationError as error:
+        _fail(cls.__name__, [_line(cls, item) for item in error.errors(include_url=False, include_context=False)])
+    return typing.cast("T", value)
 
 
 @functools.cache
@@ -89,8 +95,6 @@ def _load(name: str, data: bytes) -> object:
             parse_int=_integer,
             parse_constant=_refuse_float,
         )
-    except RecursionError:
-        raise DocumentError(f"{name}: nested too deeply") from None
     except ValueError as error:
         raise DocumentError(f"{name}: not JSON: {error}") from None
 

@@ -172,9 +172,7 @@ def _check_form(header: Header) -> None:
         _refuse(InvalidReason.BAD_PLACE, f"{header.kind.name} belongs to no attempt: expected round 0 and slot 0")
     if header.sender in _ROLES or header.kind in (CONTROL_KINDS - {Kind.ORDER}) | VERSION_KINDS:
         if header.seq or header.previous or header.journal_head:
-            _refuse(
-                InvalidReason.BAD_CHAIN, f"{header.kind.name} of a role: expected no seq, previous or head"
-            )
+            _refuse(InvalidReason.BAD_CHAIN, f"{header.kind.name} of a role: expected no seq, previous or head")
     else:
         _check_chain(header)
 
