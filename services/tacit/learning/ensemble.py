@@ -7,7 +7,8 @@ to each other (right = left + 1), because XGBoost 3.2 has a one-row traversal th
 XGBoost adds leaves in float32. Where the margins' range allows it, tables are centred and leaves are rounded to
 a power of two so coarse that every partial sum is a float32 number: then no addition rounds, any order of
 additions gives the same bits, and the error is at most half a step per table, below `MARGIN_ERROR`. Otherwise
-(`leaf_grid` reads `float32`) leaves are rounded to float32 alone.
+(`leaf_grid` reads `float32`) leaves are rounded to float32 alone. Small trees come first and the largest table
+takes the intercept, which halves the roundings' error against a large start.
 """
 
 import hashlib
@@ -151,7 +152,7 @@ def _lines(ensemble: Ensemble, contract: Contract) -> list[PlaneTable]:
 
 
 def _tables(ensemble: Ensemble, contract: Contract) -> tuple[float, list[Table]]:
-    """Centred tables without those that are constant, and the intercept that took their middles."""
+    """Centred tables without those that are constant, and the intercept that no table took."""
     intercept, tables = ensemble.intercept, []
     for plane in [*_lines(ensemble, contract), *ensemble.planes]:
         values, rows = _distinct(np.array(plane.values, dtype=np.float64), plane.firsts[0])
@@ -161,7 +162,15 @@ def _tables(ensemble: Ensemble, contract: Contract) -> tuple[float, list[Table]]
         if turned.size > 1:
             axes = _axis(contract, plane.columns[0], rows), _axis(contract, plane.columns[1], columns)
             tables.append(Table(axes, turned.T - middle))
-    return intercept, tables
+    return _arranged(intercept, tables)
+
+
+def _arranged(intercept: float, tables: list[Table]) -> tuple[float, list[Table]]:
+    """Tables by rising size, the last one with the intercept: partial sums stay small, and so do their roundings."""
+    if not tables:
+        return intercept, tables
+    *small, last = sorted(tables, key=lambda table: float(np.abs(table.values).max()))
+    return 0.0, [*small, Table(last.axes, last.values + intercept)]
 
 
 def _step(intercept: float, parts: list[_Floats]) -> float | None:
@@ -181,7 +190,7 @@ def _rounded(values: _Floats, step: float | None) -> _Floats:
 
 
 def _trees(ensemble: Ensemble, contract: Contract) -> tuple[list[Node], float | None]:
-    """All trees of the model, the intercept in the first one, and the leaves' step."""
+    """All trees of the model, an intercept that no table took in the first one, and the leaves' step."""
     intercept, tables = _tables(ensemble, contract)
     grown = [
         (tree, np.array(values, dtype=np.float64), covers)
@@ -190,10 +199,9 @@ def _trees(ensemble: Ensemble, contract: Contract) -> tuple[list[Node], float | 
         if any(values)
     ]
     step = _step(intercept, [table.values for table in tables] + [values for _, values, _ in grown])
-    nodes: list[Node] = []
+    nodes = [forest_tree(tree, _rounded(values, step), covers, contract) for tree, values, covers in grown]
     for table in tables:
         nodes += table_trees(Table(table.axes, _rounded(table.values, step)))
-    nodes += [forest_tree(tree, _rounded(values, step), covers, contract) for tree, values, covers in grown]
     first = nodes[0] if nodes else Leaf(0.0, 1.0)
     return [shifted(first, float(_rounded(np.array(intercept), step))), *nodes[1:]], step
 

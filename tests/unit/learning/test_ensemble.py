@@ -176,6 +176,14 @@ def test_wide_models_fall_back_to_float32_leaves() -> None:
     assert json.loads(model)["learner"]["attributes"]["leaf_grid"] == "float32"
 
 
+def test_large_tables_come_last_with_the_intercept() -> None:
+    """Float32 sums stay small for as long as possible."""
+    large, small = LineTable(0, (0.0, *[64.0] * 60)), LineTable(1, (-1.0, 1.0))
+    first, second = trees_of(subject.booster(Ensemble(-9.0, (large, small)), CONTRACT))
+    assert set(first["base_weights"]) == {0.0, -1.0, 1.0}
+    assert {-9.0, 55.0} <= set(second["base_weights"])
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_form_of_the_trees(name: str) -> None:
     """Siblings adjacent, depth at most 8, parents and covers consistent, covers above 0 and not constant."""
