@@ -206,6 +206,7 @@ class _Track:
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         base = group * _span("transactions", low, high, starts.size)
         frauds = np.flatnonzero(rows["label"].to_numpy() == 1)
+        # Known before or after all rows is all that matters of a label time far off; unclipped it could overflow.
         label_time = np.clip(rows["label_time"].to_numpy()[frauds], low, high + 1)
         return _Track(
             order=rows["position"].to_numpy().astype(np.int64),
@@ -236,8 +237,9 @@ class _Track:
         max(s + delay, k) <= t < s + delay + length: one step up and one step down per fraud.
         """
         counted_from = np.maximum(self.stamp[self.frauds] + delay, self.known)
-        up = np.maximum(np.searchsorted(self.stamp, counted_from), self.frauds)
+        up = np.searchsorted(self.stamp, counted_from)
         down = np.searchsorted(self.stamp, self.stamp[self.frauds] + delay + length)
+        # The next group's rows follow on the same scale, so a window that outlives its group ends with it.
         down = np.minimum(down, self.last[self.frauds])
         counts = up < down
         steps = np.bincount(up[counts], minlength=self.stamp.size + 1).astype(np.int64)
@@ -314,6 +316,7 @@ class _FeedTrack:
 
     def window(self, delay: int, length: int) -> tuple[_Ints, _Ints]:
         """Per asking row, the feed rows [begin, end) of the last `length` seconds' periods usable at its time."""
+        # A period counts once it is over and the delay has passed; periods without a row hold nothing.
         newest = (self.time - delay - self.period) // self.period * self.period
         ends = (np.clip(start - self.low + 1, 0, self.span - 1) for start in (newest - length, newest))
         begin, end = (np.searchsorted(self.stamp, self.entity * self.span + at, side="right") for at in ends)

@@ -142,6 +142,7 @@ def _checked(rows: pl.DataFrame, mapping: RowMapping) -> tuple[pl.DataFrame, tup
         if mask.any():
             findings.append(_finding(rows, mask, name, columns.get(name, columns["time"]), fault, dropped=True))
             rows = rows.filter(~mask)
+    # Kept: dropping one of them would let a customer's rows decide about another customer's.
     shared = rows["transaction"].is_duplicated()
     if shared.any():
         fault = "an id that several customers have; allowed: unique ids"
