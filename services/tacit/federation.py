@@ -294,8 +294,25 @@ def check_manifest(manifest: Manifest, previous: Manifest | None) -> list[str]:
     Raises:
         FederationError: Naming every broken rule with its value.
     """
-    faults = [*_identities(manifest), *_quorums(manifest), *_succession(manifest, previous)]
-    _raise(f"epoch {manifest.epoch}", faults or [*_signatures(manifest, previous)])
+    warnings = check_terms(manifest, previous)
+    _raise(f"epoch {manifest.epoch}", [*_signatures(manifest, previous)])
+    return warnings
+
+
+def check_terms(manifest: Manifest, previous: Manifest | None) -> list[str]:
+    """Checks an epoch as `check_manifest` does, but for its signatures: what a signer looks at before signing.
+
+    Args:
+        manifest: The epoch, signed or not.
+        previous: The epoch before it, itself checked; None for epoch 1.
+
+    Returns:
+        Warnings: what is allowed but will hurt.
+
+    Raises:
+        FederationError: Naming every broken rule with its value.
+    """
+    _raise(f"epoch {manifest.epoch}", [*_identities(manifest), *_quorums(manifest), *_succession(manifest, previous)])
     n = len(manifest.standing)
     if Mode.DISTRIBUTED in manifest.modes and n - manifest.c < manifest.t:
         return [f"{manifest.c} silent banks of {n} stop every run of mode distributed, which needs t = {manifest.t}"]

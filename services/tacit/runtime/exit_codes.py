@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
     """A document or file given is not what it must be."""
 
     UNAVAILABLE = 69
-    """A service that the command needs refuses or is not there."""
+    """A service, folder or program that the command needs refuses or is not there."""
 
     FATAL = 70
     """An error that the program did not expect."""

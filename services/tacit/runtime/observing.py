@@ -33,7 +33,8 @@ OPEN_LABELS = frozenset({"bank", "model", "topic"})
 _NAME = re.compile(r"tacit_[a-z0-9]+(_[a-z0-9]+)*")
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _LEVELS = ("debug", "info", "warning", "error", "critical")
-_CHATTY = {"kafka": logging.WARNING, "uvicorn.access": logging.WARNING, "sqlalchemy": logging.WARNING}
+# The Kafka adapter turns every failure into an error of its own; the client would add a line per attempt to reconnect.
+_CHATTY = {"kafka": logging.CRITICAL, "uvicorn": logging.WARNING, "sqlalchemy": logging.WARNING}
 
 
 class ObservingError(ValueError):
@@ -251,7 +252,7 @@ def configure_logging(level: str = "info", stream: TextIO | None = None, **conte
     JSON lines, or coloured text if the stream is a terminal. Calling it again replaces the earlier configuration.
 
     Args:
-        level: One of debug, info, warning, error, critical. Chatty libraries stay at warning unless it is debug.
+        level: One of debug, info, warning, error, critical. Chatty libraries stay quieter unless it is debug.
         stream: Where to write; standard output if None.
         context: Fields that every line carries, such as `service="trainer"`.
 

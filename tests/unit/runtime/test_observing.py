@@ -234,7 +234,7 @@ def test_warnings_and_errors_are_counted(lines: Lines) -> None:
     subject.count_log_lines(metrics)
     subject.get_logger("t").info("fine")
     subject.get_logger("t").warning("odd")
-    logging.getLogger("kafka").error("bad")
+    logging.getLogger("uvicorn.error").error("bad")
     found = samples(metrics.expose())
     assert found["tacit_log_lines_total", ("warning",)] == 1.0
     assert found["tacit_log_lines_total", ("error",)] == 1.0

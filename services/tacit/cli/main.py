@@ -1,0 +1,161 @@
+"""The `tacit` command: groups by name, loaded when they are called, and one way to report errors."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from tacit.cli.text import examples
+from tacit.runtime.exit_codes import ExitCode
+
+GROUPS: Mapping[str, tuple[str, str]] = {
+    "keys": ("tacit.cli.keys:app", "Make and show Ed25519 keys."),
+    "federation": ("tacit.cli.federation:app", "Found a federation, sign and accept its epochs."),
+}
+"""Command or group: where its Typer app is, and its line in the overview. One line here adds one."""
+
+KNOWN_ERRORS: Mapping[str, ExitCode] = {
+    "builtins.OSError": ExitCode.UNAVAILABLE,
+    "tacit.adapters.lock_file.LeaseError": ExitCode.UNAVAILABLE,
+    "tacit.adapters.rows.mapping.RowsError": ExitCode.DATA,
+    "tacit.cli.broker.BrokerError": ExitCode.UNAVAILABLE,
+    "tacit.cli.supervise.SupervisorError": ExitCode.UNAVAILABLE,
+    "tacit.features.spec.ContractError": ExitCode.DATA,
+    "tacit.features.windows.FeatureError": ExitCode.DATA,
+    "tacit.federation.FederationError": ExitCode.DATA,
+    "tacit.learning.types.LearningError": ExitCode.DATA,
+    "tacit.privacy.types.PrivacyError": ExitCode.REFUSED,
+    "tacit.rounds.ledger.JournalError": ExitCode.REFUSED,
+    "tacit.rounds.plan.PlanError": ExitCode.DATA,
+    "tacit.rounds.types.RoundError": ExitCode.DATA,
+    "tacit.runtime.bound_ports.PortsFileError": ExitCode.DATA,
+    "tacit.runtime.faults.FaultError": ExitCode.USAGE,
+    "tacit.runtime.http_server.ServerError": ExitCode.UNAVAILABLE,
+    "tacit.runtime.http_server.PortTakenError": ExitCode.TEMPORARY,
+    "tacit.runtime.log.LogError": ExitCode.UNAVAILABLE,
+    "tacit.runtime.log.LogDeniedError": ExitCode.DENIED,
+    "tacit.runtime.log.LogUnavailableError": ExitCode.TEMPORARY,
+    "tacit.runtime.settings.SettingsError": ExitCode.USAGE,
+    "tacit.scorer.engine.ModelError": ExitCode.DATA,
+    "tacit.versions.VersionError": ExitCode.REFUSED,
+    "tacit.wire.errors.WireError": ExitCode.DATA,
+}
+"""Errors that are answers, by the dotted name of a base class, so that no module is loaded to recognise them."""
+
+
+@dataclass
+class Options:
+    """Options before the command; the callback fills them.
+
+    Attributes:
+        debug: Whether errors show their trace.
+    """
+
+    debug: bool = False
+
+
+class LazyCommand(TyperCommand):
+    """Stands in for a command or group in the overview, and becomes it when it is called.
+
+    Args:
+        name: Name.
+        target: `module:attribute` of a Typer app.
+        line: Help line.
+    """
+
+    def __init__(self, name: str, target: str, line: str) -> None:
+        super().__init__(name, help=line)
+        self._target = target
+
+    def make_context(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401  Typer's classes for these are private
+        """The context of the real command."""
+        return self.load().make_context(*args, **options)
+
+    def load(self) -> Any:  # noqa: ANN401  same
+        """Imports the real command."""
+        module, _, attribute = self._target.partition(":")
+        found = typer.main.get_command(getattr(importlib.import_module(module), attribute))
+        found.name = self.name
+        return found
+
+
+def build() -> TyperGroup:
+    """The command with all groups, none of them loaded."""
+    app = typer.Typer(name="tacit", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback(
+        help="Federated fraud detection for banks: one model, no shared transactions.",
+        epilog=examples("tacit keys new bank --out keys/bank", "tacit federation show federation.yaml"),
+    )(_root)
+    command = typer.main.get_group(app)
+    for name, (target, line) in GROUPS.items():
+        command.add_command(LazyCommand(name, target, line))
+    return command
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line.
+
+    Args:
+        arguments: What stands behind `tacit`.
+
+    Returns:
+        The exit code (`runtime.exit_codes`).
+    """
+    options = Options()
+    try:
+        build().main(args=list(arguments), prog_name="tacit", obj=options)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else ExitCode.OK
+    except Exception as error:  # noqa: BLE001  the last handler of the process
+        return _report(error, options.debug)
+    return ExitCode.OK
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def known_code(error: BaseException) -> ExitCode | None:
+    """The exit code of an error that is an answer, by its nearest known base class; None for any other."""
+    for kind in type(error).__mro__:
+        code = KNOWN_ERRORS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if code is not None:
+            return code
+    return None
+
+
+def _report(error: Exception, debug: bool) -> ExitCode:
+    code = known_code(error)
+    if debug:
+        traceback.print_exception(error)
+    elif code is not None:
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        typer.echo(f"Error: {error}{notes}", err=True)
+    else:
+        typer.echo(f"Unexpected {type(error).__name__}: {error} (run `tacit --debug ...` for the trace)", err=True)
+    return code if code is not None else ExitCode.FATAL
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata  # noqa: PLC0415  takes a tenth of the start
+
+        typer.echo(f"tacit {metadata.version('tacit')}")
+        raise typer.Exit
+
+
+def _root(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    del version
+    context.ensure_object(Options).debug = debug
