@@ -59,9 +59,7 @@ class Store:
         with self._lock, self.errors():
             self._check_usable()
             if self._db.in_transaction:
-                raise JournalError(
-                    "a record is composed without side effects: no journal call inside `compose` or `draw`"
-                )
+                raise JournalError("`compose` and `draw` have no side effects: neither may write to the journal")
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield
@@ -117,7 +115,7 @@ class Store:
         """Turns SQLite's errors into the journal's; after one that leaves the file in doubt, all calls fail."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             translated = translate(self.path, error)
             self._usable = self._usable and isinstance(translated, JournalFullError)
             raise translated from error
@@ -133,7 +131,7 @@ def entry_hash(n: int, kind: str, body: bytes, prev: bytes) -> bytes:
     return digest.digest()
 
 
-def translate(path: Path, error: sqlite3.Error) -> JournalError:
+def translate(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> JournalError:
     """The journal's error for one of SQLite's."""
     code = getattr(error, "sqlite_errorcode", None)
     if code in _NO_ROOM:
