@@ -85,7 +85,7 @@ def test_other_floats_are_refused(tmp_path: Path, value: str) -> None:
 @pytest.mark.parametrize("value", ["yes", "on", "Off", "TRUE", "010", "0x10", "1_000", "1:30", "0b1", "+1"])
 def test_yaml_surprises_are_refused(value: str) -> None:
     """Words that YAML 1.1 reads as truth, and digits that it reads as other numbers."""
-    with pytest.raises(DocumentError, match="line 1: .*: quote it, or write a plain decimal number"):
+    with pytest.raises(DocumentError, match=r"line 1: .*: quote it, or write a plain decimal number"):
         read_yaml(f"a: {value}".encode())
 
 
