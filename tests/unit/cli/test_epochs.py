@@ -10,7 +10,15 @@ import wire_cases
 from tacit import canonical
 from tacit.cli import epochs as subject
 from tacit.cli.epochs import Terms
-from tacit.federation import FederationError, Manifest, MemberStatus, Policy, check_manifest, fingerprint
+from tacit.federation import (
+    FederationError,
+    Manifest,
+    MemberStatus,
+    Policy,
+    check_manifest,
+    fingerprint,
+    sign_manifest,
+)
 from tacit.privacy.types import Mode
 from tacit.runtime import documents
 from tacit.wire.documents import parse
@@ -305,3 +313,40 @@ def test_a_failed_replacement_keeps_the_old_file(policy: Path, monkeypatch: pyte
 def test_dumped_epochs_parse_from_plain_data() -> None:
     """The YAML holds exactly the canonical fields."""
     assert parse(Manifest, documents.read_yaml(subject.dump(ROOT).encode())) == ROOT
+
+
+def test_a_public_file_cannot_sign(tmp_path: Path) -> None:
+    """Only the private half does."""
+    public = tmp_path / "ops.pub"
+    public.write_text(key("ops").public)
+    with pytest.raises(SigningKeyError, match="not a readable PEM private key"):
+        subject.sign(unsigned_manifest(), [public])
+
+
+def test_signing_twice_changes_nothing(pem: dict[str, Path]) -> None:
+    """Ed25519 is deterministic and a signer stands once."""
+    once = subject.sign(unsigned_manifest(), [pem["ash"]])
+    assert subject.sign(once, [pem["ash"]]) == once
+
+
+def test_a_wrong_signature_is_not_complete() -> None:
+    """All names are there, one signature is another's: said, and not accepted."""
+    first, second, *rest = ROOT.signatures
+    forged = replace(ROOT, signatures=(replace(first, signature=second.signature), second, *rest))
+    assert subject.missing_signers(forged) == []
+    assert not subject.complete(forged)
+    assert subject.describe(forged)[-1].endswith("NOT COMPLETE, missing valid ones")
+
+
+def test_pins_of_known_members_follow_their_rotation(policy: Path) -> None:
+    """A key that changed with the old key's signature moves its pin; the root stays."""
+    subject.write_policy(policy, subject.prepare_policy(policy, ROOT, None, []))
+    rotated = replace(ROOT.members[1], governance_key=key("birch governs anew").public)
+    members = (ROOT.members[0], rotated, ROOT.members[2])
+    fields = {"epoch": 2, "previous_digest": canonical.label(ROOT.digest), "signatures": (), "members": members}
+    bare = replace(ROOT, **fields)  # type: ignore[arg-type]
+    for signer, label in (("ops", "ops"), *((bank, f"{bank} governs") for bank in wire_cases.BANKS)):
+        bare = sign_manifest(bare, signer, key(label))
+    moved = subject.prepare_policy(policy, bare, ROOT, [])
+    assert moved.peers["birch"] == fingerprint(key("birch governs anew").public)
+    assert moved.root == canonical.label(ROOT.digest)

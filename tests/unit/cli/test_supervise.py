@@ -264,3 +264,44 @@ def test_stop_times_are_positive(tmp_path: Path) -> None:
     """Zero would kill at once."""
     with pytest.raises(ValueError, match="above 0"):
         Supervisor([], tmp_path, stop_seconds=0.0)
+
+
+def test_nothing_comes_back_after_a_stop(started: Callable[..., Supervisor], clock: FakeClock) -> None:
+    """A restart that was due is forgotten."""
+    told: list[ChildStatus] = []
+    supervisor = started(Child("a", ("true",)), on_restart=told.append)
+    wait_for_end(supervisor)
+    supervisor.stop()
+    clock.seconds += 100.0
+    (status,) = supervisor.poll()
+    assert (status.state, status.restarts, status.last_exit, told) == (ChildState.STOPPED, 0, 0, [])
+
+
+def test_a_program_that_vanishes_is_reported(
+    tmp_path: Path, started: Callable[..., Supervisor], clock: FakeClock
+) -> None:
+    """A restart that cannot be is an error, not silence."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o700)
+    supervisor = started(Child("a", (str(program),)))
+    assert wait_for_end(supervisor).last_exit == 3
+    program.unlink()
+    clock.seconds += 2.0
+    with pytest.raises(SupervisorError, match="cannot start a"):
+        supervisor.poll()
+
+
+def test_children_are_tended_one_by_one(started: Callable[..., Supervisor], clock: FakeClock) -> None:
+    """One that dies again and again does not touch its neighbour."""
+    supervisor = started(Child("bad", ("true",)), Child("good", ("cat", "/dev/zero")))
+    pauses(supervisor, clock, 3)
+    bad, good = supervisor.poll()
+    assert (bad.restarts, good.restarts, good.state) == (3, 0, ChildState.RUNNING)
+
+
+def test_children_read_nothing(tmp_path: Path, started: Callable[..., Supervisor]) -> None:
+    """A child cannot take the keyboard from the display."""
+    supervisor = started(python("a", "import sys; print(repr(sys.stdin.read()), flush=True)"))
+    wait_for_end(supervisor)
+    assert (tmp_path / "logs" / "a.log").read_text() == "''\n"

@@ -143,3 +143,26 @@ def test_drain_times_are_in_range(seconds: int) -> None:
     """At least a second, at most a pod's grace."""
     with pytest.raises(ValueError, match="1 to 60"):
         HttpServer(make_app(), drain_seconds=seconds)
+
+
+def test_it_listens_on_the_sixth_protocol_too() -> None:
+    """An address with colons."""
+    server = HttpServer(make_app(), host="::1")
+    try:
+        port = server.start()
+    except ServerError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    try:
+        assert httpx.get(f"http://[::1]:{port}/hello").json() == "hello"
+    finally:
+        server.stop()
+
+
+def test_answers_do_not_name_the_server() -> None:
+    """Nothing about the software for a stranger."""
+    server = HttpServer(make_app())
+    port = server.start()
+    try:
+        assert "server" not in httpx.get(f"http://127.0.0.1:{port}/hello").headers
+    finally:
+        server.stop()

@@ -3,10 +3,13 @@
 import io
 import json
 import logging
+import threading
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from tacit.runtime import observing as subject
@@ -239,3 +242,41 @@ def test_warnings_and_errors_are_counted(lines: Lines) -> None:
     assert found["tacit_log_lines_total", ("warning",)] == 1.0
     assert found["tacit_log_lines_total", ("error",)] == 1.0
     assert found["tacit_log_lines_total", ("critical",)] == 0.0
+
+
+def test_open_labels_are_bounded_per_metric(metrics: Metrics) -> None:
+    """A flood in one metric leaves the others' names alone."""
+    for number in range(subject.MAX_OPEN_VALUES):
+        metrics.increment("tacit_answers_total", bank=f"bank-{number}")
+    metrics.state("tacit_model_version_info", model="bank-new", version="1")
+    assert samples(metrics.expose())["tacit_model_version_info", ("bank-new", "1")] == 1.0
+
+
+def test_threads_lose_no_count(metrics: Metrics) -> None:
+    """Metrics are moved from the loop and from request threads."""
+
+    def work() -> None:
+        for _ in range(500):
+            metrics.increment("tacit_answers_total", bank="ash")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert samples(metrics.expose())["tacit_answers_total", ("ash",)] == 2_000.0
+
+
+def test_context_of_a_piece_of_work_is_on_its_lines(lines: Lines) -> None:
+    """Ids bound around a round stand on every line inside, foreign ones included."""
+    with structlog.contextvars.bound_contextvars(run="r1"):
+        subject.get_logger("t").info("inside")
+        logging.getLogger("foreign").info("inside too")
+    subject.get_logger("t").info("outside")
+    assert [line.get("run") for line in lines()] == ["r1", "r1", None]
+
+
+def test_values_without_a_json_form_are_shown_as_text(lines: Lines) -> None:
+    """A log call never fails for its fields."""
+    subject.get_logger("t").info("written", path=Path("a") / "b")
+    assert lines()[0]["path"] == "a/b"

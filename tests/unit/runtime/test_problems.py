@@ -133,3 +133,42 @@ def test_a_started_answer_is_cut(client: AsgiClient) -> None:
     answer = client.get("/cut")
     assert "secret" not in answer.text
     assert "Internal Server Error" not in answer.text
+
+
+def test_many_errors_are_all_listed_but_summed_up_short() -> None:
+    """The detail names five, the member holds all."""
+
+    class Wide(BaseModel):
+        """Seven needed fields."""
+
+        a: int
+        b: int
+        c: int
+        d: int
+        e: int
+        f: int
+        g: int
+
+    app = FastAPI()
+    install_problems(app)
+
+    @app.post("/wide")
+    def wide(given: Wide) -> int:
+        return given.a
+
+    body = AsgiClient(app).post("/wide", json={}).json()
+    assert len(body["errors"]) == 7
+    assert body["detail"].count("Field required") == 5
+
+
+def test_broken_json_is_a_problem(client: AsgiClient) -> None:
+    """A body that is no JSON at all, without its text coming back."""
+    answer = client.request("POST", "/body", content=b"{hunter2", headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, MEDIA_TYPE)
+    assert "hunter2" not in answer.text
+
+
+def test_good_answers_pass_untouched(client: AsgiClient) -> None:
+    """The handlers look at errors alone."""
+    answer = client.post("/body", json={"amount": 7})
+    assert (answer.status_code, answer.json()) == (200, 7)

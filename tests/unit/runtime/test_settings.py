@@ -224,3 +224,35 @@ def test_description_takes_lists(tmp_path: Path) -> None:
 
     assert subject.describe(load(Listed))["modes"] == "['local']"
     assert not dataclasses.is_dataclass(Listed)
+
+
+def test_environment_names_may_have_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kubernetes writes upper case, people do not always."""
+    monkeypatch.setenv("tacit_tries", "5")
+    assert load(Demo).tries == 5
+
+
+def test_a_group_of_the_environment_keeps_the_class_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One name of a group does not reset the others."""
+    monkeypatch.setenv("TACIT_LOG__TOPIC_PREFIX", "north")
+    assert load(Demo).log == LogSettings(path=Path("log.sqlite"), topic_prefix="north")
+
+
+def test_unknown_names_inside_a_group_are_seen_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A typing error below a group stops the start."""
+    monkeypatch.setenv("TACIT_HTTP__PROT", "8080")
+    with pytest.raises(SettingsError, match=r"http\.prot: Extra inputs are not permitted$"):
+        load(Demo)
+
+
+@pytest.mark.parametrize("prefix", ["tacit", "north.tacit", "a-b.c-d", "x1"])
+def test_topic_prefixes(prefix: str) -> None:
+    """Words joined by dots and hyphens."""
+    assert LogSettings(path=Path("x"), topic_prefix=prefix).topic_prefix == prefix
+
+
+@pytest.mark.parametrize("prefix", ["", ".a", "a.", "a..b", "A", "a_b", "a" * 101])
+def test_other_topic_prefixes_are_refused(prefix: str) -> None:
+    """What Kafka or a topic's parts could not bear."""
+    with pytest.raises(ValidationError, match="topic_prefix"):
+        LogSettings(path=Path("x"), topic_prefix=prefix)
