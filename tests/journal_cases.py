@@ -71,7 +71,7 @@ def reservation(
 
 
 def checked(
-    kind: Kind, seq: int, previous: bytes, body: Body | None = None, run: bytes = b"", slot: int = 0
+    kind: Kind, seq: int, previous: bytes, body: Body | None = None, *, run: bytes = b"", slot: int = 0
 ) -> Checked:
     """A record of bank-1 whose digest depends on its header and a serial number."""
     header = Header("demo", bytes(32), run, 0, slot, kind, "bank-1", b"", b"", seq=seq, previous=previous)

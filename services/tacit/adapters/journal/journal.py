@@ -7,7 +7,7 @@ bytes, another question for the same slot is refused; no spend exceeds its run's
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
@@ -131,6 +131,11 @@ class Journal:
     def state(self, run: bytes) -> RunState:
         """Where this bank stands in a run; a run that is done or left is never joined again."""
         return self._entries.state(run)
+
+    def open_runs(self) -> Mapping[bytes, int]:
+        """Runs that are open here, with the time of their JOIN by the bank's clock, milliseconds since 1970."""
+        rows = self._store.rows("SELECT run, time_ms FROM reserve WHERE state = 'open' ORDER BY time_ms")
+        return {bytes.fromhex(run): joined for run, joined in rows}
 
     # What is signed
 
@@ -326,7 +331,8 @@ class Journal:
 
     def judge_topic(self, records: Sequence[Checked], named: Iterable[bytes] = ()) -> TopicReport:
         """`check_topic` with the reason in words."""
-        return topic.judge(self._store, records, named)
+        with self._store.still():
+            return topic.judge(self._store, records, named)
 
     def resume(self, records: Sequence[Checked], compose: ComposeResume) -> Stored:
         """Starts the chain again after the topic was moved, emptied or truncated; charges nothing.
@@ -388,11 +394,13 @@ class Journal:
 
     def ledger(self) -> LedgerReport:
         """The account, for `tacit ledger show`."""
-        return self._ledger.report()
+        with self._store.still():
+            return self._ledger.report()
 
     def verify(self) -> list[str]:
         """Reads everything again, for `tacit ledger verify`; returns what is wrong, in words."""
-        return audit.verify(self._store)
+        with self._store.still():
+            return audit.verify(self._store)
 
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Writes a copy without secrets and noised vectors; who restores it sits out the runs that are open now.

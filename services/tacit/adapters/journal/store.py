@@ -70,6 +70,12 @@ class Store:
                 raise
             faults.hit("after-commit")
 
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Keeps other threads from writing, so that several queries see one state."""
+        with self._lock:
+            yield
+
     def rows(self, sql: str, *values: object) -> list[Any]:
         """Rows of a query; of the running transaction, if there is one on this thread."""
         with self._lock, self.errors():

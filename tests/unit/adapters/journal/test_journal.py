@@ -380,6 +380,15 @@ def test_join_is_refused_for_ever_after_the_end(bank: Bank, how: RunState) -> No
             bank.join(run)
 
 
+def test_open_runs_know_when_they_were_joined(bank: Bank) -> None:
+    """A restarted trainer finds its runs, and which are older than seven days."""
+    bank.join()
+    bank.join(OTHER_RUN, 100)
+    assert bank.journal.open_runs() == {RUN: 1_530_000_000_500, OTHER_RUN: 1_530_000_000_500}
+    bank.journal.finish(RUN, DONE)
+    assert list(bank.journal.open_runs()) == [OTHER_RUN]
+
+
 def test_a_second_join_is_the_first(bank: Bank) -> None:
     """The same reservation is charged once; another for the same run is refused."""
     first = bank.join()
@@ -526,6 +535,16 @@ def test_threads_share_a_journal(bank: Bank) -> None:
         thread.join()
     assert bank.journal.ledger().runs[0].spent_nano == 400
     assert bank.journal.verify() == []
+
+
+def test_an_audit_beside_a_writer_finds_nothing(bank: Bank) -> None:
+    """What the command line asks sees one state, however many threads write."""
+    bank.ready()
+    writer = threading.Thread(target=lambda: [bank.spend(slot) for slot in range(5)])
+    writer.start()
+    found = [bank.journal.verify() for _ in range(5)]
+    writer.join()
+    assert found == [[]] * 5
 
 
 def test_the_account_is_named_in_the_report(bank: Bank) -> None:
