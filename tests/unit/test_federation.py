@@ -329,6 +329,15 @@ def test_lost_operator_key_is_replaced_by_all_but_c() -> None:
     assert "no operator signed" in broken(following(root, *FIVE), root)
 
 
+def test_lost_operator_key_without_colluders_takes_everybody() -> None:
+    """With c = 0 all members but none name the new operator: more than two thirds."""
+    root = first(FIVE, c=0)
+    operators = (Operator("ops", cases.key("ops-2").public),)
+    assert check_manifest(following(root, *FIVE, operators=operators), root) == []
+    few = following(root, *FIVE[:4], operators=operators)
+    assert "4 of 5 members signed: expected at least 5" in broken(few, root)
+
+
 def test_new_operator_does_not_sign_itself_in() -> None:
     """The key that counts is the one of the epoch before."""
     root = first(FIVE)
@@ -432,6 +441,14 @@ def test_pins_follow_a_rotation() -> None:
     assert moved.peers["birch"] == fingerprint(cases.key("birch anew").public)
     assert moved.peers["cedar"] == policy().peers["cedar"]
     assert known_members(moved, later) == frozenset(BANKS)
+
+
+def test_wrong_pin_is_not_healed_by_the_next_epoch() -> None:
+    """A pin that did not match before is no known member, so it does not follow a rotation."""
+    pins = dict(policy().peers, birch=canonical.label(bytes(32)))
+    later = following(ROOT, "ops", *BANKS)
+    with pytest.raises(FederationError, match="governance key of birch is"):
+        accept(policy(peers=pins), later, ROOT)
 
 
 def test_acceptance_never_goes_back() -> None:
