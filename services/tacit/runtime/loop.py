@@ -134,5 +134,4 @@ class Loop:
         # In naps, so that a signal to stop is seen soon: a sleep goes on after a signal handler returned.
         until = self._clock.monotonic() + seconds
         while not self._status.stopping and (left := until - self._clock.monotonic()) > 0.0:
-            self._status.turned()
             self._clock.sleep(min(left, _NAP))

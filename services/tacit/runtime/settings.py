@@ -239,7 +239,7 @@ def _explain(cls: type[BaseModel], error: ValidationError) -> str:
         path = [str(part) for part in item["loc"]]
         value = item["input"]
         # Only scalars are shown, because a group may hold a secret, and an unknown name may be a misspelt one.
-        hidden = not isinstance(value, str | int | float) or item["type"] == "extra_forbidden" or _secret(cls, path)
+        hidden = not isinstance(value, str | int | float) or _secret(cls, path)
         given = "" if hidden else f" (got {value!r})"
         lines.append(f"  {'.'.join(path) or 'all'}: {item['msg'].removeprefix('Value error, ')}{given}")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tacit.adapters import lock_file
 from tacit.adapters.lock_file import LeaseError, LockFileLease
 from tacit.aggregator.ports import Lease
 
@@ -133,3 +134,19 @@ def test_a_killed_holder_frees_the_lease(file: Path) -> None:
         holder.wait()
         assert lease.try_hold()
         lease.release()
+
+
+def test_a_file_replaced_while_it_is_locked_is_not_held(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening and locking another may take the file away: the next try takes the new one."""
+    lock = lock_file._lock
+
+    def late(descriptor: int) -> bool:
+        file.unlink()
+        return lock(descriptor)
+
+    lease = LockFileLease(file)
+    monkeypatch.setattr(lock_file, "_lock", late)
+    assert not lease.try_hold()
+    monkeypatch.undo()
+    assert lease.try_hold()
+    lease.release()

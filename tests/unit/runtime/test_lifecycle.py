@@ -164,13 +164,14 @@ def test_any_other_error_is_fatal(story: list[str], clock: FakeClock, lines: Lin
     assert "bug" in str(line["exception"])
 
 
-def test_a_server_that_dies_is_fatal(story: list[str], clock: FakeClock) -> None:
+def test_a_server_that_dies_is_fatal(story: list[str], clock: FakeClock, lines: Lines) -> None:
     """A process without its port must not look healthy."""
     server = FakeServer(story)
     steps = Steps(story, lambda: setattr(server, "running", False))
     service = Service("t", steps, lambda: story.append("close"), {"api": server}, clock)
     assert service.run() is ExitCode.FATAL
-    assert story[-1] == "close"
+    assert story == ["start 4000", "step begins", "step ends", "stop 4000", "close"]
+    assert "ServerError" in [line.get("error") for line in lines()]
 
 
 def test_a_failing_close_is_fatal(story: list[str], clock: FakeClock, lines: Lines) -> None:

@@ -1,5 +1,6 @@
 """Errors as problem documents that leak nothing."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -7,6 +8,7 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
+from starlette.types import Message
 
 from asgi_client import AsgiClient
 from tacit.runtime.problems import MEDIA_TYPE, install_problems, problem
@@ -172,3 +174,20 @@ def test_good_answers_pass_untouched(client: AsgiClient) -> None:
     """The handlers look at errors alone."""
     answer = client.post("/body", json={"amount": 7})
     assert (answer.status_code, answer.json()) == (200, 7)
+
+
+def test_no_second_answer_follows_a_started_one() -> None:
+    """The server cuts the connection; one start goes out and the error goes on to the server."""
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(3_600)
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "http", "method": "GET", "path": "/cut", "headers": [], "query_string": b"", "scheme": "http"}
+    with pytest.raises(Exception, match=r"secret|unhandled"):
+        asyncio.run(make_app()(scope, receive, send))
+    assert sent.count("http.response.start") == 1
