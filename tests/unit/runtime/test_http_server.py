@@ -32,6 +32,17 @@ async def failing_start(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.failed", "message": "no model"})
 
 
+def await_refusal(port: int) -> None:
+    """Waits until nobody listens, at most ten seconds."""
+    until = time.monotonic() + 10.0
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.01)
+
+
 def test_serves_on_a_free_port_until_stopped() -> None:
     """Port 0 binds; the port is known at once; after `stop` nobody listens."""
     server = HttpServer(make_app())
@@ -109,6 +120,8 @@ def test_running_requests_finish_within_the_drain_time() -> None:
     assert entered.wait(10)
     stopping = threading.Thread(target=server.stop)
     stopping.start()
+    await_refusal(port)
+    time.sleep(0.3)
     release.set()
     asking.join(10)
     stopping.join(10)
