@@ -7,6 +7,7 @@ said by an alias, which moves by compare-and-set, so that two promotions at a ti
 import datetime as dt
 import enum
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -30,6 +31,22 @@ class VersionError(Exception):
     """A version, a change of stage or a move of an alias that breaks a rule; the message names value and range."""
 
 
+class ArtefactError(Exception):
+    """A stored model file cannot be given."""
+
+
+class ArtefactMissingError(ArtefactError):
+    """No file of that digest is stored."""
+
+
+class ArtefactCorruptError(ArtefactError):
+    """The stored file does not have its digest any more; it is never given out."""
+
+
+class StoreError(Exception):
+    """The registry's database cannot be used, for now or as it is."""
+
+
 class Stage(enum.StrEnum):
     """How far a version has come."""
 
@@ -50,6 +67,9 @@ NEXT: Mapping[Stage, frozenset[Stage]] = {
     Stage.REVOKED: frozenset(),
 }
 """Stages that may follow each stage. A version that another one replaces is approved again, ready for a rollback."""
+
+SERVING_ALIAS = "serving"
+"""The alias that scorers follow; its moves carry a version's stage along."""
 
 SERVABLE = frozenset({Stage.APPROVED, Stage.SERVING})
 """Stages of a version that an alias may point to."""
@@ -100,7 +120,8 @@ class ModelVersion:
         participants: Banks of the roster (mode `local`) or cohort, rising.
         rounds: Rounds of the run, 1 to 512.
         guarantee: What was promised to customers.
-        created: When the registry wrote the statement, ``YYYY-MM-DDThh:mm:ssZ``.
+        created: When the run ended, as the leader wrote it into END, ``YYYY-MM-DDThh:mm:ssZ``; advisory. Nothing in a
+            statement comes from the registry's own clock, so that a registry that starts again writes the same bytes.
         parent: Digest of the version that this one follows, None for a model's first.
         quality: Figures of the quality round by name, empty if the plan had none.
         thresholds: Margins by name (``review``, ``decline``), empty if the plan had no quality round.
@@ -206,6 +227,187 @@ def move_alias(alias: str, current: AliasState | None, expected: str | None, tar
     if current is None:
         return AliasState(alias, target, 1)
     return replace(current, version=target, sequence=current.sequence + 1)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version that stands on the versions topic.
+
+    Attributes:
+        version: The statement.
+        position: Place among all versions, from 1.
+        number: Place among the versions of its model, from 1.
+        stage: How far it has come.
+        conflict: Why it can never serve: its parent was not the model's newest version. Empty for none.
+        moves: Moves of the model's serving alias before it was published.
+    """
+
+    version: ModelVersion
+    position: int
+    number: int
+    stage: Stage = Stage.CANDIDATE
+    conflict: str = ""
+    moves: int = 0
+
+    @property
+    def label(self) -> str:
+        """The version's digest, ``sha256:<hex>``."""
+        return canonical.label(self.version.digest)
+
+
+class Catalogue:
+    """The versions topic as a fold: every reader that feeds it the same records in the same order holds the same.
+
+    Rules: the first VERSION of a run stands. A version whose parent is not the model's newest version is kept, with
+    the conflict noted, and starts no line: no alias may point to it. The first ALIAS of each sequence stands, the next
+    sequence being one above the last.
+
+    Attributes:
+        files: Digests of the model files that stand on the topic.
+        entries: Versions by digest, in order.
+        aliases: Where each alias points, by model and alias.
+        moves: Every move that stands, in order.
+        void: How many records did not stand, by reason; repeats are among them.
+    """
+
+    def __init__(self) -> None:
+        self.files: set[str] = set()
+        self.entries: dict[str, Published] = {}
+        self.aliases: dict[tuple[str, str], AliasState] = {}
+        self.moves: list[AliasState] = []
+        self.void: Counter[str] = Counter()
+        self._runs: dict[str, str] = {}
+        self._newest: dict[str, str] = {}
+        self._history: dict[tuple[str, str], list[str]] = {}
+
+    def of_run(self, run: str) -> Published | None:
+        """The version of a run, None if none stands."""
+        label = self._runs.get(run)
+        return self.entries[label] if label is not None else None
+
+    def newest(self, model: str) -> str | None:
+        """Digest of the model's newest version without a conflict."""
+        return self._newest.get(model)
+
+    def alias(self, model: str, alias: str = SERVING_ALIAS) -> AliasState | None:
+        """Where a model's alias points."""
+        return self.aliases.get((model, alias))
+
+    def hold(self, file: str) -> None:
+        """Takes an ARTEFACT in."""
+        self.files.add(file)
+
+    def register(self, version: ModelVersion) -> str:
+        """Takes a VERSION in.
+
+        Returns:
+            Nothing if it stands, else the reason: ``repeat`` (the same statement again) or ``run`` (another one).
+        """
+        label, model = canonical.label(version.digest), version.model
+        if version.run in self._runs:
+            return self._voided("repeat" if self._runs[version.run] == label else "run")
+        newest = self._newest.get(model)
+        conflict = "" if version.parent == newest else f"parent is {version.parent}, the newest version was {newest}"
+        number = 1 + sum(entry.version.model == model for entry in self.entries.values())
+        moves = len(self._history.get((model, SERVING_ALIAS), ()))
+        self.entries[label] = Published(version, len(self.entries) + 1, number, conflict=conflict, moves=moves)
+        self._runs[version.run] = label
+        if not conflict:
+            self._newest[model] = label
+        return ""
+
+    def point(self, alias: str, target: str, sequence: int) -> str:
+        """Takes an ALIAS in.
+
+        Returns:
+            Nothing if it stands, else the reason: ``version`` (unknown), ``conflict``, ``stage``, ``repeat`` or
+            ``sequence`` (not the next one).
+        """
+        entry = self.entries.get(target)
+        if entry is None:
+            return self._voided("version")
+        key = (entry.version.model, alias)
+        history = self._history.get(key, [])
+        if 1 <= sequence <= len(history) and history[sequence - 1] == target:
+            return self._voided("repeat")
+        reason = _bar(entry) or ("" if sequence == len(history) + 1 else "sequence")
+        if reason:
+            return self._voided(reason)
+        self._carry_stage(self.aliases.get(key), entry, alias)
+        self.aliases[key] = AliasState(alias, target, sequence)
+        self.moves.append(self.aliases[key])
+        self._history[key] = [*history, target]
+        return ""
+
+    def next_move(self, model: str, target: str, expected: int, alias: str = SERVING_ALIAS) -> AliasState:
+        """The move of an alias that somebody asks for, by compare-and-set on its sequence.
+
+        A hand that moves an alias to a candidate evaluates and approves it by that.
+
+        Args:
+            model: Name of the model.
+            target: Digest of one of its versions.
+            expected: Sequence that the caller has seen, 0 for an alias that points nowhere.
+            alias: Name of the alias.
+
+        Returns:
+            What ALIAS has to say.
+
+        Raises:
+            VersionError: If the alias moved in between, or the version is unknown, in conflict, retired or revoked.
+        """
+        current = self.aliases.get((model, alias))
+        sequence = current.sequence if current is not None else 0
+        if expected != sequence:
+            raise VersionError(f"alias {alias!r} of {model!r} is at sequence {sequence}, not {expected}: it moved")
+        entry = self.entries.get(target)
+        if entry is None or entry.version.model != model:
+            raise VersionError(f"version {target} is none of model {model!r}")
+        if _bar(entry):
+            raise VersionError(f"version {target} may not serve: {entry.conflict or entry.stage}")
+        stage = entry.stage if entry.stage in SERVABLE else _approved(entry.stage)
+        return move_alias(alias, current, current.version if current is not None else None, target, stage)
+
+    def automatic(self, model: str) -> AliasState | None:
+        """The move to the model's newest version that a plan with ``promote: auto`` asks for, if it is still due.
+
+        It is due while the serving alias stands as it did when the version was published, at the version's parent
+        (`check_parent`); any move in between is somebody's decision and ends it.
+        """
+        entry = self.entries.get(self._newest.get(model, ""))
+        current = self.alias(model)
+        champion = current.version if current is not None else None
+        if entry is None or entry.stage is not Stage.CANDIDATE or entry.version.parent != champion:
+            return None
+        moves = current.sequence if current is not None else 0
+        return self.next_move(model, entry.label, moves) if moves == entry.moves else None
+
+    def _carry_stage(self, before: AliasState | None, entry: Published, alias: str) -> None:
+        if alias != SERVING_ALIAS:
+            return
+        if before is not None:
+            replaced = self.entries[before.version]
+            self.entries[before.version] = replace(replaced, stage=advance(replaced.stage, Stage.APPROVED))
+        now = self.entries[entry.label]
+        self.entries[entry.label] = replace(now, stage=advance(_approved(now.stage), Stage.SERVING))
+
+    def _voided(self, reason: str) -> str:
+        self.void[reason] += 1
+        return reason
+
+
+def _bar(entry: Published) -> str:
+    """Why no alias may point to a version."""
+    if entry.conflict:
+        return "conflict"
+    return "stage" if entry.stage in {Stage.RETIRED, Stage.REVOKED} else ""
+
+
+def _approved(stage: Stage) -> Stage:
+    """The stage after evaluation and approval, which a move of the serving alias implies."""
+    if stage is Stage.CANDIDATE:
+        stage = advance(stage, Stage.EVALUATED)
+    return advance(stage, Stage.APPROVED) if stage is Stage.EVALUATED else stage
 
 
 def _name(name: str, value: str) -> Iterator[str]:
