@@ -184,7 +184,8 @@ class Desk:
 
     def published(self) -> list[ModelVersion]:
         """Statements on the versions topic, repeats included."""
-        return [read_statement(record.body.statement) for record in self.records() if is_version(record)]
+        bodies = [record.body for record in self.records()]
+        return [read_statement(body.statement) for body in bodies if isinstance(body, VersionBody)]
 
     def moves(self) -> list[AliasBody]:
         """Alias moves on the versions topic."""
@@ -198,11 +199,6 @@ class Desk:
         """Closes every process's database."""
         for store in self.stores:
             store.close()
-
-
-def is_version(record: Checked) -> bool:
-    """Whether a record is a VERSION."""
-    return isinstance(record.body, VersionBody)
 
 
 def make_case(folder: Path) -> Iterator[Case]:

@@ -13,7 +13,8 @@ from tacit.versions import AliasState, Catalogue, ModelVersion, Stage, VersionEr
 @pytest.fixture
 def line() -> tuple[Catalogue, list[str]]:
     """Three versions of one model, each the parent of the next."""
-    catalogue, made = Catalogue(), []
+    catalogue = Catalogue()
+    made: list[str] = []
     for number in (1, 2, 3):
         found = version(number, parent=made[-1] if made else None)
         assert catalogue.register(found) == ""

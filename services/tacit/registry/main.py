@@ -1,5 +1,6 @@
 """`tacit serve registry`: settings to a running process. The only module here that knows the adapters."""
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from tacit.registry.http import registry_app
 from tacit.registry.settings import RegistrySettings
 from tacit.rounds.state import State
 from tacit.rounds.types import Checked
-from tacit.runtime import documents, lifecycle, settings
+from tacit.runtime import documents, faults, lifecycle, settings
 from tacit.runtime.clock import SystemClock
 from tacit.runtime.exit_codes import ExitCode
 from tacit.runtime.health import Status
@@ -64,11 +65,16 @@ def run(settings_file: Path | None = None, *, secrets_dir: Path | None = None, *
 
 
 def _run(settings_file: Path | None, secrets_dir: Path | None, overrides: dict[str, object]) -> ExitCode:
-    wanted = settings.load(RegistrySettings, settings_file, secrets_dir=secrets_dir, **overrides)
+    return serve(settings.load(RegistrySettings, settings_file, secrets_dir=secrets_dir, **overrides))
+
+
+def serve(wanted: RegistrySettings) -> ExitCode:
+    """Runs a registry until it is told to stop; exit codes as `run`."""
     metrics = Metrics(table.TABLE)
     configure_logging(wanted.log_level, service=NAME)
     count_log_lines(metrics)
     settings.announce(wanted)
+    faults.install(os.environ)
     try:
         return build(wanted, metrics).run()
     except (DocumentError, FederationError, ContractError, SigningKeyError) as error:

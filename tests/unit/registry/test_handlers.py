@@ -11,11 +11,14 @@ from tacit import canonical
 from tacit.registry import handlers
 from tacit.registry import metrics as table
 from tacit.registry.handlers import Registry, TopicLostError
+from tacit.registry.statement import statement
 from tacit.rounds import verify
 from tacit.rounds.types import ArtefactBody, Kind
+from tacit.runtime import faults
 from tacit.runtime.log import LogUnavailableError
 from tacit.versions import ArtefactError, ModelVersion, Stage, StoreError, VersionError
-from tacit.wire import topics
+from tacit.wire import envelope, topics
+from tacit.wire.errors import WireError
 
 NAMES = ("first", "rival", "second", "auto", "auto-next")
 POINTS = ("artefact-stored", "version-stored", "artefact-appended", "version-appended", "alias-appended")
@@ -34,7 +37,7 @@ def crash_at(monkeypatch: pytest.MonkeyPatch, point: str, time: int) -> None:
         if len(passed) == time and name == point:
             raise CrashError(point)
 
-    monkeypatch.setattr(handlers.faults, "hit", hit)
+    monkeypatch.setattr(faults, "hit", hit)
 
 
 def run_until_done(desk: Desk) -> Registry:
@@ -168,7 +171,7 @@ def test_what_was_stored_before_a_crash_is_what_is_published(
         made = real(run, size_bytes)
         return dataclasses.replace(made, created="2040-01-01T00:00:00Z")
 
-    real: Callable[..., ModelVersion] = handlers.statement
+    real: Callable[..., ModelVersion] = statement
     monkeypatch.setattr(handlers, "statement", restated)
     registry = desk.stepped()
     assert next(iter(registry.catalogue.entries)) == case.label("first")
@@ -213,7 +216,7 @@ def test_a_deviating_run_is_never_published(case: Case, desk: Desk, monkeypatch:
 def test_a_model_that_no_reader_would_take_is_rejected(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that does not fit into a record ends in a rejection, not in a stopped registry."""
     incompressible = bytes(range(256)) * 4
-    monkeypatch.setattr(handlers.envelope, "seal", _refusing(handlers.envelope.seal))
+    monkeypatch.setattr(envelope, "seal", _refusing(envelope.seal))
     monkeypatch.setattr(verify, "model_bytes", lambda run: incompressible + run.id)
     monkeypatch.setattr(verify, "check_run", lambda _state, _run: "")
     registry = desk.stepped(2)
@@ -224,7 +227,7 @@ def test_a_model_that_no_reader_would_take_is_rejected(desk: Desk, monkeypatch: 
 def _refusing(real: Callable[..., object]) -> Callable[..., object]:
     def seal(header: object, body: object, key: object) -> object:
         if isinstance(body, ArtefactBody):
-            raise handlers.WireError("record of 2000000 bytes: at most 983040")
+            raise WireError("record of 2000000 bytes: at most 983040")
         return real(header, body, key)
 
     return seal

@@ -151,6 +151,13 @@ def test_a_log_file_that_is_none_ends_the_start(folder: Path) -> None:
     assert main.run(folder / "registry.yaml") is not ExitCode.OK
 
 
+def test_a_fault_that_is_not_allowed_ends_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named points are armed from the environment, in tests only."""
+    monkeypatch.setenv("TACIT_FAULT", "registry.version-stored")
+    monkeypatch.delenv("TACIT_TEST_FAULTS", raising=False)
+    assert main.run(folder / "registry.yaml") is ExitCode.FATAL
+
+
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Environment over file; secrets are never shown."""
     monkeypatch.setenv("TACIT_ALIAS_TOKEN", "sixteen or more of it")
