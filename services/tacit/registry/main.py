@@ -61,15 +61,13 @@ def run(settings_file: Path | None = None, *, secrets_dir: Path | None = None, *
         `OK` after a stop; `USAGE` for wrong settings; `DATA` for a manifest, contract or key that is not what it must
         be; `UNAVAILABLE` if database or artefact store cannot be used; else as `runtime.lifecycle`.
     """
-    return lifecycle.run_process(lambda: _run(settings_file, secrets_dir, overrides))
-
-
-def _run(settings_file: Path | None, secrets_dir: Path | None, overrides: dict[str, object]) -> ExitCode:
-    return serve(settings.load(RegistrySettings, settings_file, secrets_dir=secrets_dir, **overrides))
+    return lifecycle.run_process(
+        lambda: serve(settings.load(RegistrySettings, settings_file, secrets_dir=secrets_dir, **overrides))
+    )
 
 
 def serve(wanted: RegistrySettings) -> ExitCode:
-    """Runs a registry until it is told to stop; exit codes as `run`."""
+    """Runs the registry with settings that were read; see `run` for what it returns."""
     metrics = Metrics(table.TABLE)
     configure_logging(wanted.log_level, service=NAME)
     count_log_lines(metrics)

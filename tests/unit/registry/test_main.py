@@ -158,6 +158,12 @@ def test_a_fault_that_is_not_allowed_ends_the_start(folder: Path, monkeypatch: p
     assert main.run(folder / "registry.yaml") is ExitCode.FATAL
 
 
+def test_the_command_line_serves_with_settings_that_it_read(folder: Path) -> None:
+    """The other way in gives the same codes."""
+    write_settings(folder, artefacts_url="nosuch://bucket")
+    assert main.serve(settings.load(RegistrySettings, folder / "registry.yaml")) is ExitCode.UNAVAILABLE
+
+
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     """Environment over file; secrets are never shown."""
     monkeypatch.setenv("TACIT_ALIAS_TOKEN", "sixteen or more of it")
