@@ -14,6 +14,16 @@ from tacit.cli.text import examples
 from tacit.runtime.exit_codes import ExitCode
 
 GROUPS: Mapping[str, tuple[str, str]] = {
+    "demo": ("tacit.cli.demo:app", "Train a whole federation on this machine and score a transaction."),
+    "serve": ("tacit.cli.serve:app", "Run one service, as a pod does."),
+    "up": ("tacit.cli.up:app", "Run the processes of a federation's folder."),
+    "data": ("tacit.cli.data:app", "Check a bank's rows; generate made-up ones."),
+    "plan": ("tacit.cli.plan:app", "Write a plan; say what it costs."),
+    "run": ("tacit.cli.run:app", "Submit, watch, list and cancel runs."),
+    "models": ("tacit.cli.models:app", "List and show published models."),
+    "score": ("tacit.cli.score:app", "Score a file of rows."),
+    "ledger": ("tacit.cli.ledger:app", "What a bank's account was charged; recovery after a loss."),
+    "log": ("tacit.cli.log:app", "Show the federation's log."),
     "keys": ("tacit.cli.keys:app", "Make and show Ed25519 keys."),
     "federation": ("tacit.cli.federation:app", "Found a federation, sign and accept its epochs."),
 }
@@ -24,6 +34,10 @@ KNOWN_ERRORS: Mapping[str, ExitCode] = {
     "tacit.adapters.lock_file.LeaseError": ExitCode.UNAVAILABLE,
     "tacit.adapters.rows.mapping.RowsError": ExitCode.DATA,
     "tacit.cli.broker.BrokerError": ExitCode.UNAVAILABLE,
+    "tacit.cli.client.ClientError": ExitCode.UNAVAILABLE,
+    "tacit.cli.layout.LayoutError": ExitCode.DATA,
+    "tacit.cli.ledgers.LedgerError": ExitCode.USAGE,
+    "tacit.cli.score.ScoreError": ExitCode.DATA,
     "tacit.cli.supervise.SupervisorError": ExitCode.UNAVAILABLE,
     "tacit.features.spec.ContractError": ExitCode.DATA,
     "tacit.features.windows.FeatureError": ExitCode.DATA,
@@ -42,6 +56,8 @@ KNOWN_ERRORS: Mapping[str, ExitCode] = {
     "tacit.runtime.log.LogUnavailableError": ExitCode.TEMPORARY,
     "tacit.runtime.settings.SettingsError": ExitCode.USAGE,
     "tacit.scorer.engine.ModelError": ExitCode.DATA,
+    "tacit.sim.transactions.world.WorldError": ExitCode.USAGE,
+    "tacit.trainer.recovery.RecoveryError": ExitCode.REFUSED,
     "tacit.versions.VersionError": ExitCode.REFUSED,
     "tacit.wire.errors.WireError": ExitCode.DATA,
 }

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from opendp import prelude as dp
+from opendp import domains, measurements, metrics
+from opendp.mod import enable_features
 
 from tacit.privacy import accounting
 from tacit.privacy.calibration import SUM_BITS, Noise
@@ -85,9 +86,9 @@ def _check_sums(sums: NDArray[np.int64]) -> None:
 
 def _noised(sums: list[int], variance: int) -> list[int]:
     """One exact discrete Gaussian draw per cell, by OpenDP."""
-    dp.enable_features("contrib")
-    space = (dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="i64"))
-    mechanism: Any = dp.m.make_gaussian(*space, scale=scale(variance))
+    enable_features("contrib")
+    space = (domains.vector_domain(domains.atom_domain(T="i64")), metrics.l2_distance(T="i64"))
+    mechanism: Any = measurements.make_gaussian(*space, scale=scale(variance))
     noised: list[int] = mechanism(sums)
     return noised
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import xgboost
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from tacit.features.encode import ratio_names, ratio_values
 from tacit.features.spec import Contract
@@ -174,6 +172,8 @@ class _Bench:
         return self._whole if rows == self.labels.shape[0] else self._binned(rows, self._whole)
 
     def _binned(self, rows: int, reference: object) -> Any:  # noqa: ANN401  XGBoost has no types
+        import xgboost  # noqa: PLC0415  seconds of every trainer's start; only the choice needs it
+
         return xgboost.QuantileDMatrix(
             self.values[:rows],
             self.labels[:rows],
@@ -200,6 +200,8 @@ class _Bench:
             "seed": self.settings.seed,
             "verbosity": 0,
         }
+        import xgboost  # noqa: PLC0415  as above
+
         return xgboost.train(params, matrix, recipe.rounds)
 
     def margins_of(self, booster: Any, choice: Choice, rows: slice) -> _Margins:  # noqa: ANN401  XGBoost has no types
@@ -245,6 +247,8 @@ def _precision(margins: list[_Margins], labels: list[NDArray[np.uint8]]) -> floa
     """Mean of the weeks' average precisions, weighted by their frauds."""
     frauds = [int(part.sum()) for part in labels]
     pairs = zip(labels, margins, frauds, strict=True)
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415  as XGBoost above
+
     total = sum(count * float(average_precision_score(part, score)) for part, score, count in pairs if count)
     return total / sum(frauds)
 
