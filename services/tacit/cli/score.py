@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tacit.features.spec import Contract
 
-app = typer.Typer(rich_markup_mode=None, help="Score a file of rows.")
+app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Score a file of rows.")
 
 BATCH = 4096
 """Rows that are scored between two moves of the progress bar."""
