@@ -6,7 +6,7 @@ statistic needs no raw value, and the model file holds the model exactly.
 
 import decimal
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from tacit.features import representatives
 from tacit.features.spec import Column, Contract, Hat, Pair, Ratio, Transform
 from tacit.features.types import Encoded
+from tacit.learning import kernel as kernels
+from tacit.learning.kernel import Kernel
 from tacit.learning.types import Ensemble, LearningError, LineTable, PlaneTable, Weights
 
 BATCH = 2**14
@@ -54,11 +56,12 @@ class Block:
 class Basis:
     """The functions of a contract, in order: linear, hats, ratios, pairs (first column's knots outer), intercept."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, kernel: Kernel | None = None) -> None:
         """Tabulates the basis.
 
         Args:
             contract: The feature contract.
+            kernel: A compiled kernel, which gives the same bits sooner; None for the process's own, if any.
 
         Raises:
             LearningError: If knots do not rise, or a table is not finite.
@@ -66,8 +69,12 @@ class Basis:
         self.scale = float(contract.scale)
         self.blocks = _blocks(contract)
         self.size = sum(block.functions for block in self.blocks) + 1
-        self._indexes = tuple(_indexer(block, contract) for block in self.blocks)
+        self.kernel = kernel or kernels.chosen()
         self._bins = tuple(column.bins for column in contract.columns)
+        self._groups = tuple(_cell_parts(block, contract) for block in self.blocks)
+        lines = sorted({block.columns[0] for block in self.blocks if len(block.columns) == 1})
+        self._line_numbers = {column: number for number, column in enumerate(lines)}
+        self._lookups = self._tables_to_add()
 
     @property
     def largest(self) -> float:
@@ -84,7 +91,32 @@ class Basis:
         Returns:
             intp, shape (rows,).
         """
-        return self._indexes[block](bins)
+        columns, groups = self.blocks[block].columns, self._groups[block]
+        if len(columns) == 1:
+            return np.asarray(bins[columns[0]], dtype=np.intp)
+        return np.asarray(groups[0].take(bins[columns[0]]) + groups[1].take(bins[columns[1]]))
+
+    def _tables_to_add(self) -> kernels.Tables:
+        """The tables that make a margin, in the order of adding: lines by column, then planes."""
+        planes = [number for number, block in enumerate(self.blocks) if len(block.columns) > 1]
+        shapes = [
+            *(((column,), (np.arange(self._bins[column]),), self._bins[column]) for column in self._line_numbers),
+            *((self.blocks[it].columns, self._groups[it], self.blocks[it].table.shape[1]) for it in planes),
+        ]
+        records, first = [np.zeros(0, dtype=kernels.TABLE)], 0
+        for columns, groups, cells in shapes:
+            records.append(kernels.table(columns, groups, first))
+            first += cells
+        return np.concatenate(records)
+
+    def terms(self, power: int) -> kernels.Terms:
+        """All functions to a power, laid out for a kernel."""
+        planes = iter(range(len(self._line_numbers), len(self._lookups)))
+        numbers = [
+            self._line_numbers[block.columns[0]] if len(block.columns) == 1 else next(planes) for block in self.blocks
+        ]
+        blocks = [(number, block.first, block.table**power) for number, block in zip(numbers, self.blocks, strict=True)]
+        return kernels.terms(self._lookups, blocks, self.scale**power)
 
     def check(self, encoded: Encoded) -> None:
         """Refuses rows that were not binned by this contract.
@@ -116,6 +148,10 @@ class Basis:
         """
         self.check(encoded)
         model = self.tables(weights)
+        if self.kernel is not None:
+            held = [*(line.values for line in model.lines), *(row for plane in model.planes for row in plane.values)]
+            values = np.array([value for row in held for value in row], dtype=np.float64)
+            return self.kernel.margins(encoded.bins, self._lookups, values, model.intercept)
         margins = np.full(encoded.rows, model.intercept, dtype=np.float64)
         lines = [(line.column, np.array(line.values, dtype=np.float64)) for line in model.lines]
         planes = [np.array(plane.values, dtype=np.float64).ravel() for plane in model.planes]
@@ -171,15 +207,15 @@ def _plane(block: Block, sums: Table) -> PlaneTable:
     )
 
 
-def _indexer(block: Block, contract: Contract) -> Callable[[NDArray[np.uint8]], Index]:
-    """How a block finds its cell: the bin itself, or two group numbers looked up and added."""
+def _cell_parts(block: Block, contract: Contract) -> tuple[Index, ...]:
+    """For each column of a block, what every bin adds to the cell: its own number, or its group's."""
     if len(block.columns) == 1:
-        column = block.columns[0]
-        return lambda bins: bins[column].astype(np.intp)
+        return (np.arange(contract.columns[block.columns[0]].bins),)
     (left, right), (rows, cells) = block.columns, block.firsts
-    outer = _groups(rows, contract.columns[left].bins) * len(cells)
-    inner = _groups(cells, contract.columns[right].bins)
-    return lambda bins: outer.take(bins[left]) + inner.take(bins[right])
+    return (
+        _groups(rows, contract.columns[left].bins) * len(cells),
+        _groups(cells, contract.columns[right].bins),
+    )
 
 
 def _groups(firsts: tuple[int, ...], bins: int) -> Index:

@@ -19,7 +19,8 @@ _LOG2_E = 1.4426950408889634
 _LN2_HIGH = float.fromhex("0x1.62e42feep-1")
 _LN2_LOW = float.fromhex("0x1.a39ef35793c76p-33")
 _TERMS = 13
-_FACTORIALS = tuple(1.0 / math.factorial(power) for power in range(_TERMS, -1, -1))
+FACTORIALS = tuple(1.0 / math.factorial(power) for power in range(_TERMS, -1, -1))
+"""Coefficients of the Taylor sum of exp, the highest power first."""
 
 
 def _exp(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -27,8 +28,8 @@ def _exp(x: NDArray[np.float64]) -> NDArray[np.float64]:
     k = np.rint(x * _LOG2_E)
     rest = x - k * _LN2_HIGH
     rest -= k * _LN2_LOW
-    total = np.full_like(rest, _FACTORIALS[0])
-    for factor in _FACTORIALS[1:]:
+    total = np.full_like(rest, FACTORIALS[0])
+    for factor in FACTORIALS[1:]:
         total *= rest
         total += factor
     return np.ldexp(total, k.astype(np.int32))

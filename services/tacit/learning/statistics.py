@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tacit.features.types import Encoded
 from tacit.learning import leaves, quality
 from tacit.learning.basis import BATCH, Basis
+from tacit.learning.kernel import LARGEST
 from tacit.learning.sigmoid import sigmoid
 from tacit.learning.types import LearningError, QualityPlan, Stage, StageKind, Structure
 from tacit.privacy.clipping import BoundedSum
@@ -30,6 +31,9 @@ GREATEST_WEIGHT = 2**10
 
 _TREE_CELLS = 2**22
 """Cells of unit vectors held at once in a tree round."""
+
+_GATHERED_CELLS = 2**17
+"""Cells of unit vectors gathered before they are clipped."""
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -71,9 +75,23 @@ def bounded_sum(
     if margins.shape != (encoded.rows,) or not bool(np.isfinite(margins).all()):
         raise LearningError(f"expected {encoded.rows} finite margins, got shape {margins.shape} (or one is not finite)")
     total = BoundedSum(stage.cells, stage.clip)
-    for units in _units(stage, encoded, basis, margins, trees=trees, plan=plan, weight=weight):
+    for units in _gathered(_units(stage, encoded, basis, margins, trees=trees, plan=plan, weight=weight)):
         total.add(units)
     return total.bounded()
+
+
+def _gathered(parts: Iterator[Integers]) -> Iterator[Integers]:
+    """The same vectors in fewer, larger arrays: clipping a few units costs as much as clipping many."""
+    held: list[Integers] = []
+    cells = 0
+    for part in parts:
+        held.append(part)
+        cells += part.size
+        if cells >= _GATHERED_CELLS:
+            yield np.concatenate(held)
+            held, cells = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
 def _check_starts(encoded: Encoded) -> None:
@@ -135,6 +153,8 @@ class _Products:
         largest = max(1.0, basis.largest**power * self._scale)
         self.batch = min(BATCH, math.floor(_EXACT / (largest + 1.0)))
         self.size = basis.size
+        self._kernel = basis.kernel if largest < LARGEST else None
+        self._terms = None if self._kernel is None else basis.terms(power)
 
     def sums(self, encoded: Encoded, margins: Floats, rows: slice, cuts: Integers) -> Integers:
         """Sums of the contributions over segments of a batch of rows.
@@ -150,6 +170,16 @@ class _Products:
         Returns:
             int64, shape (segments, size), units of 2^-32.
         """
+        if self._kernel is not None and self._terms is not None:
+            return self._kernel.sums(
+                encoded.bins[:, rows],
+                encoded.labels[rows],
+                margins[rows],
+                self._terms,
+                square=self._square,
+                scale=self._scale,
+                cuts=cuts,
+            )
         p = sigmoid(margins[rows])
         slope = (p * (1.0 - p) if self._square else p - encoded.labels[rows]) * self._scale
         bins = encoded.bins[:, rows]
