@@ -14,6 +14,7 @@ from tacit.rounds.terms import Terms, work_out
 from tacit.rounds.types import (
     FENCED_KINDS,
     Body,
+    Checked,
     Header,
     Kind,
     LeadBody,
@@ -29,10 +30,13 @@ from tacit.runtime.inbox import Inbox
 from tacit.runtime.log import Log
 from tacit.runtime.observing import get_logger
 from tacit.wire import envelope, inner, topics
-from tacit.wire.envelope import SigningKey
+from tacit.wire.envelope import Sealed, SigningKey
 
 TIMER_SECONDS = 0.25
 """Longest wait for records, so that timers are looked at."""
+
+RESEND_SECONDS = 30.0
+"""After this long an appended record that was not read back is appended again."""
 
 _log = get_logger(__name__)
 
@@ -86,6 +90,8 @@ class Aggregator:
         self._ports = ports
         self._nonce = b""
         self._manifest_seen = False
+        self._pending: Sealed | None = None
+        self._due = 0.0
 
     def step(self, timeout: float) -> None:
         """Reads what is new, waiting at most `timeout` seconds; appends at most one control record.
@@ -96,9 +102,16 @@ class Aggregator:
         records = self._ports.inbox.poll(min(timeout, TIMER_SECONDS))
         with self.lock:
             for record in records:
-                self.state.apply(record)
-                self._manifest_seen |= record.header.kind is Kind.MANIFEST
+                self._take(record)
             self._lead_on()
+
+    def _take(self, record: Checked) -> None:
+        stood = self.state.apply(record)
+        self._manifest_seen |= record.header.kind is Kind.MANIFEST
+        if self._pending is not None and record.digest == self._pending.digest:
+            self._pending = None
+        if stood and record.header.kind is Kind.END:
+            self.state.forget(record.header.run)
 
     @property
     def leading(self) -> bool:
@@ -178,6 +191,8 @@ class Aggregator:
         elif not self.leading:
             self._nonce = self._ports.entropy(32)
             self._append(Kind.LEAD, LeadBody(self._nonce, self._ports.lease.holder_id, self.state.fence), place)
+        elif self._pending is not None and self._pending.header.fence == self.state.fence:
+            self._send(self._pending)
         else:
             self._follow(self.leader.decide())
 
@@ -185,14 +200,25 @@ class Aggregator:
         if order is None:
             return
         faults.hit(f"before-{order.kind.name}")
-        self._append(order.kind, order.body, order.place)
+        self._pending, self._due = self._sealed(order.kind, order.body, order.place), 0.0
+        self._send(self._pending)
         faults.hit(f"after-{order.kind.name}")
         _log.info("control_appended", kind=order.kind.name, run=order.place.run.hex(), round=order.place.round)
 
+    def _send(self, sealed: Sealed) -> None:
+        """Appends a decision, the same bytes until it is read back: a second one for its slot would be evidence."""
+        now = self._ports.clock.monotonic()
+        if now >= self._due:
+            self._ports.log.append(self._ports.topic, topics.AGGREGATOR.encode(), sealed.value)
+            self._due = now + RESEND_SECONDS
+
     def _append(self, kind: Kind, body: Body, place: Place) -> None:
-        fence = self.state.fence if kind in FENCED_KINDS else b""
-        sealed = envelope.seal(header(Order(kind, body, place), fence, self._ports.clock), body, self._ports.key)
+        sealed = self._sealed(kind, body, place)
         self._ports.log.append(self._ports.topic, topics.AGGREGATOR.encode(), sealed.value)
+
+    def _sealed(self, kind: Kind, body: Body, place: Place) -> Sealed:
+        fence = self.state.fence if kind in FENCED_KINDS else b""
+        return envelope.seal(header(Order(kind, body, place), fence, self._ports.clock), body, self._ports.key)
 
 
 def header(order: Order, fence: bytes, clock: Clock) -> Header:

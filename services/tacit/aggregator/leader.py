@@ -59,11 +59,20 @@ class Leader:
         """The next control record, or nothing if the leader has to wait."""
         run = self._state.active
         if run is None:
+            self._since.clear()
             return self._next_run()
+        return self._cut_short(run) or self._go_on(run)
+
+    def _cut_short(self, run: Run) -> Order | None:
         if run.cancelled is not None:
             return self._end(run, Outcome.CANCELLED, Reason.ORDER)
+        if run.terms is None:
+            return self._end(run, Outcome.ABORTED, Reason.PLAN)
         if self._over(("run", run.id), run.document.deadlines.run):
             return self._end(run, Outcome.ABORTED, Reason.DEADLINE)
+        return None
+
+    def _go_on(self, run: Run) -> Order | None:
         if run.roster is None or run.course is None:
             return self._roster(run)
         if run.course.finished:
@@ -102,8 +111,11 @@ class Leader:
             return Order(Kind.ROSTER, RosterBody(joins), self._run_place(run))
         return self._end(run, Outcome.ABORTED, Reason.QUORUM) if all_said else None
 
-    def _query(self, run: Run) -> Order | None:
-        assert run.course is not None  # noqa: S101  decide asks only after ROSTER
+    def _query(self, run: Run) -> Order:
+        assert run.course is not None  # noqa: S101  asked after ROSTER
+        assert run.terms is not None  # noqa: S101  a course has terms
+        if len(run.attempts) >= run.terms.slots:
+            return self._end(run, Outcome.ABORTED, Reason.SLOTS)
         weights, structure = next_question(run.course)
         return Order(Kind.QUERY, QueryBody(weights, structure), run.next_place(self._state.manifest))
 

@@ -36,11 +36,15 @@ from tacit.rounds.types import (
     QueryBody,
     ResultBody,
     RosterBody,
+    RoundError,
     context,
 )
 
 EVIDENCE_KEPT = 1000
 """Entries of each evidence list that are kept; the counters go on."""
+
+POISON = (ArithmeticError, LookupError, TypeError, ValueError, LearningError, PrivacyError, RoundError)
+"""What a signed record that breaks its arithmetic may raise; it is listed once and changes nothing."""
 
 BankKey = tuple[str, bytes, int, Kind]
 
@@ -224,7 +228,10 @@ class State:
         Returns:
             Whether it stands (control) or was kept (bank).
         """
-        reason = self._bank(record) if self._from_bank(record) else self._from_control(record)
+        try:
+            reason = self._bank(record) if self._from_bank(record) else self._from_control(record)
+        except POISON:
+            reason = "poison"
         if reason:
             self.void[reason] += 1
             if len(self.void_records) < EVIDENCE_KEPT:
@@ -247,11 +254,18 @@ class State:
             if record is not None and record.header.context == expected:
                 yield member.id, record
 
+    def forget(self, run: bytes) -> None:
+        """Drops the banks' vectors of a run that is over and was verified; what remains is small."""
+        self._banks = {key: record for key, record in self._banks.items() if key[1] != run or key[3] in RUN_KINDS}
+
     def _from_bank(self, record: Checked) -> bool:
         return record.header.kind in BANK_KINDS and record.header.sender in self.tails
 
     def _bank(self, record: Checked) -> str:
-        grown = self.tails[record.header.sender].extend(record)
+        tail = self.tails[record.header.sender]
+        if tail.read(record.digest):
+            return "repeat"
+        grown = tail.extend(record)
         reasons = {joined.digest: self._joined(joined) for joined in grown}
         return reasons.get(record.digest, "off-chain")
 
@@ -326,8 +340,8 @@ class State:
 
     def _open(self, record: Checked) -> str:
         run = self.runs.get(record.header.run)
-        if run is None or run.terms is None or run.open is not None:
-            return "repeat" if run is not None and run.open is not None else "run"
+        if run is None or run.open is not None:
+            return "run" if run is None else "repeat"
         if self.active is not None or self.waiting is not run:
             return "order"
         if record.header.context != context(Place(self.manifest.federation, self.manifest.digest, run.id)):
@@ -339,7 +353,7 @@ class State:
         run = self._running(record)
         body = record.body
         assert isinstance(body, RosterBody)  # noqa: S101  the codec ties kind and body
-        if run is None or run.terms is None:
+        if run is None:
             return "run"
         if run.roster is not None:
             return self._repeat(run.roster, record)
@@ -347,8 +361,9 @@ class State:
             return "context"
         if not set(body.joins) <= {member.id for member in self.manifest.active} or not body.joins:
             return "roster"
+        # Without terms OPEN, ROSTER and END stand all the same: they are what the next run has to wait for.
+        run.course = run.terms.start(run.id, record.digest) if run.terms is not None else None
         run.roster = record
-        run.course = run.terms.start(run.id, record.digest)
         return ""
 
     def _running(self, record: Checked) -> Run | None:
@@ -359,11 +374,12 @@ class State:
         run = self._running(record)
         header = record.header
         assert isinstance(record.body, QueryBody)  # noqa: S101  the codec ties kind and body
-        if run is None or run.course is None or run.course.finished:
+        if run is None or run.terms is None or run.course is None or run.course.finished:
             return "run"
         if header.slot < len(run.attempts):
             return self._repeat(run.attempts[header.slot].query, record)
-        if run.attempt is not None or (header.slot, header.round) != (len(run.attempts), len(run.results)):
+        due = (len(run.attempts), len(run.results))
+        if run.attempt is not None or (header.slot, header.round) != due or header.slot >= run.terms.slots:
             return "slot"
         if header.context != context(run.next_place(self.manifest)):
             return "context"
@@ -425,7 +441,8 @@ class State:
             return self._repeat(run.end, record)
         if record.header.context != context(run.place(self.manifest)):
             return "context"
-        finished = run.course is not None and run.course.finished
+        # A reader that cannot work the plan out cannot tell, and must not be stuck in a run that is over for others.
+        finished = run.terms is None or (run.course is not None and run.course.finished)
         if body.outcome is Outcome.FINISHED and not finished:
             return "unfinished"
         run.end = record

@@ -7,7 +7,8 @@ from tacit.rounds.types import Checked
 class Tail:
     """The growing end of one bank's chain.
 
-    The result does not depend on how the topic is cut into batches, and equals `rounds.chain.chain` of what was read.
+    The result does not depend on how the topic is cut into batches, and equals `rounds.chain.chain` of what was read,
+    where that begins at the topic's first record. Only records that may still join are kept.
 
     Attributes:
         head: The newest place of the chain.
@@ -36,16 +37,23 @@ class Tail:
         if record.digest in self._order:
             return []
         self._order[record.digest] = len(self._order)
-        self._next.setdefault(before(record), record)
-        place = resumed(record)
-        if place is not None:
-            self._resumes.setdefault(place, record)
+        if record.header.seq > self.head.seq:
+            self._next.setdefault(before(record), record)
+            place = resumed(record)
+            if place is not None and place.seq >= self.head.seq:
+                self._resumes.setdefault(place, record)
         return self._follow()
+
+    def read(self, digest: bytes) -> bool:
+        """Whether the record of that digest was taken in before."""
+        return digest in self._order
 
     def _follow(self) -> list[Checked]:
         grown = []
         while (record := self._after(self.head)) is not None:
             grown.append(record)
+            self._next.pop(self.head, None)
+            self._resumes.pop(self.head, None)
             self.head = link(record)
         return grown
 

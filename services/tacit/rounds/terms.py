@@ -1,5 +1,6 @@
 """What a plan means in numbers: stages, noise, reserved budget. Every party computes this for itself."""
 
+import datetime as dt
 import hashlib
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from tacit.privacy.types import Mode, Unit
 from tacit.rounds.plan import Plan, PlanError
 
 SEED_DOMAIN = b"tacit.seed.v1"
+
+EARLIEST, LATEST = dt.date(1990, 1, 1), dt.date(2200, 1, 1)
+"""Range of a window's end: months before and after it can be counted on every machine."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Terms:
     banks_per_person: int
     q: int
     c: int
+
+    @property
+    def slots(self) -> int:
+        """Slots of the run, K = rounds + paid retries: no bank answers more questions (protocol 3 and 4)."""
+        return len(self.stages) + self.plan.paid_retries
 
     @property
     def unit_text(self) -> str:
@@ -116,6 +125,10 @@ def _misfits(plan: Plan, contract: Contract, manifest: Manifest) -> list[str]:
         (
             plan.contract == canonical.label(contract.digest),
             f"contract = {plan.contract}: the document at hand is {canonical.label(contract.digest)}",
+        ),
+        (
+            EARLIEST <= plan.window.end <= LATEST,
+            f"window.end = {plan.window.end}: expected {EARLIEST} to {LATEST}",
         ),
     )
     return [message for holds, message in checks if not holds]

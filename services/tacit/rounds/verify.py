@@ -7,8 +7,10 @@ own kind, `MISSING`, because waiting may still cure it.
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from tacit import canonical
 from tacit.learning import ensemble
 from tacit.rounds.state import Run, State
+from tacit.rounds.terms import Terms
 from tacit.rounds.types import Checked, EndBody, Kind, Outcome, ResultBody, RoundError, VectorBody
 
 RING = 2**64
@@ -83,13 +85,20 @@ def check_result(state: State, run: Run, round_number: int) -> str:
     named = []
     for bank, digest in sorted(body.used.items()):
         if bank not in known:
-            return f"{MISSING}: RELEASE of {bank} for slot {record.header.slot}"
+            return _unfit(state, run, bank, record.header.slot)
         if known[bank].digest != digest:
             return f"RESULT of slot {record.header.slot} names another RELEASE of {bank} than its topic holds"
         named.append(known[bank])
     if total(vectors(named), len(body.sums)) != body.sums:
         return f"RESULT of slot {record.header.slot} has other sums than the RELEASEs that it names"
     return ""
+
+
+def _unfit(state: State, run: Run, bank: str, slot: int) -> str:
+    """Why a RELEASE that a RESULT names does not count: not there yet, or there and no answer to the question."""
+    if state.answer(bank, run.id, Kind.RELEASE, slot) is None:
+        return f"{MISSING}: RELEASE of {bank} for slot {slot}"
+    return f"RESULT of slot {slot} names a RELEASE of {bank} that does not answer its question"
 
 
 def model_bytes(run: Run) -> bytes:
@@ -120,10 +129,18 @@ def check_run(state: State, run: Run) -> str:
         deviation = check_result(state, run, round_number)
         if deviation:
             return deviation
+    return _check_end(run, run.terms, body)
+
+
+def _check_end(run: Run, worked: Terms, body: EndBody) -> str:
+    promised = str(canonical.number(worked.plan.epsilon))
+    if body.epsilon_promised != promised:
+        return f"END says that epsilon {body.epsilon_promised} was promised, the plan says {promised}"
+    spent = worked.epsilon if run.attempts else "0"
+    if body.epsilon_spent != spent:
+        return f"END says epsilon {body.epsilon_spent}, the plan's reserved budget is {spent}"
     if body.outcome is not Outcome.FINISHED:
         return ""
     if hashlib.sha256(model_bytes(run)).digest() != body.model:
         return "END names another model file than the records make"
-    if body.epsilon_spent != run.terms.epsilon:
-        return f"END says epsilon {body.epsilon_spent}, the plan's reserved budget is {run.terms.epsilon}"
     return ""

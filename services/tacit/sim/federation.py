@@ -26,6 +26,7 @@ from tacit.rounds.types import Checked
 from tacit.runtime.inbox import Inbox
 from tacit.runtime.log import Entry, LogUnavailableError
 from tacit.trainer import handlers as trainer
+from tacit.trainer.checks import Finished
 from tacit.trainer.outbox import Author, Outbox
 from tacit.trainer.policy import cap_nano
 from tacit.wire import envelope, inner, topics
@@ -399,7 +400,7 @@ class Federation:
 
         return start
 
-    def _took(self, bank: str, done: trainer.Finished) -> bool:
+    def _took(self, bank: str, done: Finished) -> bool:
         self.finished[bank][done.run.id] = done.model
         return True
 

@@ -14,7 +14,7 @@ from tacit.runtime.observing import get_logger
 from tacit.trainer import local
 from tacit.trainer import snapshot as snapshots
 from tacit.trainer.answers import Answerer
-from tacit.trainer.handlers import Finished
+from tacit.trainer.checks import Finished
 from tacit.trainer.local import LocalModel, LocalRows, LocalSettings
 from tacit.trainer.ports import Worker
 

@@ -5,31 +5,38 @@ Nothing is published that the journal does not hold; whatever a step does may be
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tacit.features.spec import Contract
 from tacit.federation import Manifest, Policy
-from tacit.learning.basis import Basis
 from tacit.privacy.release import release
 from tacit.privacy.types import Bounded, Mode, Release, ReleaseEvent
-from tacit.rounds import verify
-from tacit.rounds.ledger import BudgetExceededError, Position, Reservation, RunState, Sealed
+from tacit.rounds.ledger import (
+    BudgetExceededError,
+    Position,
+    RequestConflictError,
+    Reservation,
+    RunCharge,
+    RunState,
+    Sealed,
+    Stored,
+)
 from tacit.rounds.plan import milliseconds
 from tacit.rounds.state import Attempt, Run, State
 from tacit.rounds.terms import Terms
 from tacit.rounds.types import (
     Body,
     Checked,
-    EndBody,
     JoinBody,
     Kind,
     LeftBody,
-    Outcome,
     Place,
     Refusal,
     RefusedBody,
+    RosterBody,
+    RoundError,
     StartBody,
     VerdictBody,
     context,
@@ -38,8 +45,9 @@ from tacit.runtime.clock import Clock
 from tacit.runtime.inbox import Inbox
 from tacit.runtime.observing import get_logger
 from tacit.trainer import policy as rules
-from tacit.trainer import snapshot as snapshots
-from tacit.trainer.answers import Answerer, request_digest
+from tacit.trainer.answers import request_digest
+from tacit.trainer.checks import Checks, Finding, Finished, absent, finished
+from tacit.trainer.holdings import Holdings
 from tacit.trainer.outbox import Outbox
 from tacit.trainer.ports import Journal, Rows, RowsUnusableError, Worker
 from tacit.wire import codec
@@ -85,29 +93,14 @@ class Ports:
     entropy: Callable[[int], bytes]
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A run that ended with a model which this bank re-derived: what the bank's own choice needs.
-
-    Attributes:
-        run: The run.
-        model: The model file.
-        answerer: The bank's rows and margins; None if it did not take part.
-    """
-
-    run: Run
-    model: bytes
-    answerer: Answerer | None
-
-
 class Trainer:
     """Takes part in runs for one bank.
 
     Args:
         bank: What it is bound by.
         ports: What it works with.
-        finished: Told once per process of every verified model, before the run's rows are erased; long work there
-            goes through the worker and returns False until it is done.
+        finished: Told of the newest verified model, before the run's rows are erased; long work there goes through
+            the worker and returns False until it is done.
 
     Attributes:
         state: The fold; others read it only while they hold `lock`.
@@ -121,18 +114,18 @@ class Trainer:
         self._bank = bank
         self._ports = ports
         self._finished = finished
-        self._answerers: dict[bytes, Answerer] = {}
-        self._checked: dict[bytes, int] = {}
-        self._deviations: dict[bytes, str] = {}
+        self._checks = Checks(self.state)
+        self._holdings = Holdings(bank.snapshots, ports.journal, ports.rows, ports.worker)
         self._joined: dict[bytes, float] = {}
         self._closed: set[bytes] = set()
         self._begun = False
+        self._start: Stored | None = None
         self.lock = threading.RLock()
 
     @property
     def ready(self) -> bool:
         """Whether the own topic was read to its end and agrees with the journal."""
-        return self._begun
+        return self._begun and self._start is None
 
     def step(self, timeout: float) -> None:
         """Reads what is new, waiting at most `timeout` seconds, and does what is due.
@@ -147,12 +140,14 @@ class Trainer:
             self._take(records)
             if not self._begun:
                 self._begin()
-            if self._begun:
+            if self._begun and self._first():
                 for run in [run for key, run in self.state.runs.items() if key not in self._closed]:
                     self._follow(run)
+            if self._begun:
                 self._ports.outbox.send()
 
-    def _take(self, records: Iterable[Checked]) -> None:
+    def _take(self, records: Sequence[Checked]) -> None:
+        self._checks.read(len(records))
         for record in records:
             self.state.apply(record)
             if record.topic == self._bank.topic:
@@ -163,7 +158,18 @@ class Trainer:
         return run in self._closed
 
     def leave(self, run: Run) -> None:
-        """Leaves a run for ever: no further answers, what is left of the reservation is free."""
+        """Leaves a run for ever: no further answers, what is left of the reservation is free.
+
+        Raises:
+            RoundError: If the own topic was not held against the journal yet, or the run is done here.
+        """
+        if not self.ready:
+            raise RoundError("the trainer has not compared its topic with its journal yet: ask again in a moment")
+        if self._ports.journal.state(run.id) is RunState.DONE:
+            raise RoundError(f"run {run.id.hex()} is done here: there is nothing left to leave")
+        self._leave(run)
+
+    def _leave(self, run: Run) -> None:
         self._record(run, Kind.LEFT, LeftBody(run.id))
         self._ports.journal.finish(run.id, RunState.LEFT)
         self._close(run)
@@ -176,11 +182,26 @@ class Trainer:
         self._ports.outbox.check()
         self._ports.outbox.resume()
         self._ports.outbox.send()
+        self._holdings.sweep(charge.run for charge in self._open())
         manifest = self._bank.manifest
         place = Place(manifest.federation, manifest.digest)
         compose = self._ports.outbox.compose(Kind.START, StartBody(self._ports.entropy(16)), place)
-        self._ports.outbox.put(self._ports.journal.record(Kind.START, b"", None, compose))
+        self._start = self._ports.journal.record(Kind.START, b"", None, compose)
+        self._ports.outbox.put(self._start)
         self._begun = True
+
+    def _first(self) -> bool:
+        """Whether this process's START is the first at its place: until then nothing else is written (protocol 5)."""
+        if self._start is None:
+            return True
+        if self._ports.outbox.waits(self._start.seq):
+            return False
+        self._ports.outbox.check()
+        self._start = None
+        return True
+
+    def _open(self) -> list[RunCharge]:
+        return [charge for charge in self._ports.journal.ledger().runs if charge.state is RunState.OPEN]
 
     def _follow(self, run: Run) -> None:
         state = self._ports.journal.state(run.id)
@@ -191,7 +212,7 @@ class Trainer:
         elif run.end is not None:
             self._finish(run)
         elif self._stale(run):
-            self.leave(run)
+            self._leave(run)
         elif run.attempt is not None and self._bank.policy.bank in run.banks:
             self._answer(run, run.attempt)
 
@@ -217,23 +238,24 @@ class Trainer:
         objection = next(rules.objections(terms, self._bank.manifest, self._bank.policy, today), None)
         if objection is not None:
             self._refuse(run, objection.code, objection.reason)
-        elif self._busy(run):
-            self._refuse(run, Refusal.BUSY, "another run of this account is open")
-        else:
+            return
+        others = [charge.run for charge in self._open() if charge.run != run.id]
+        if not others:
             self._join(run, terms)
+        elif not all(self._over(other) for other in others):
+            self._refuse(run, Refusal.BUSY, "another run of this account is open")
 
-    def _busy(self, run: Run) -> bool:
-        return any(
-            charge.state is RunState.OPEN and charge.run != run.id for charge in self._ports.journal.ledger().runs
-        )
+    def _over(self, run: bytes) -> bool:
+        """Whether an open run has its END, so that this bank will be done with it in a moment."""
+        known = self.state.runs.get(run)
+        return known is not None and known.end is not None
 
     def _join(self, run: Run, terms: Terms) -> None:
         try:
-            path = self._ports.worker.done(("snapshot", run.id), lambda: self._snapshot(run, terms))
+            if not self._holdings.ready(run, terms):
+                return
         except RowsUnusableError as error:
             self._refuse(run, Refusal.CONTRACT, str(error))
-            return
-        if path is None:
             return
         reservation = Reservation(
             run.id, self._bank.policy.account, rules.buckets(terms), terms.budget.reserved_rho_nano
@@ -244,19 +266,9 @@ class Trainer:
             self._ports.outbox.put(self._ports.journal.reserve(reservation, compose))
         except BudgetExceededError as error:
             self._refuse(run, Refusal.BUDGET, str(error))
-            self._snapshot_path(run).unlink(missing_ok=True)
+            self._holdings.drop(run.id)
             return
         _log.info("run_joined", run=run.id.hex(), epsilon=terms.epsilon)
-
-    def _snapshot(self, run: Run, terms: Terms) -> Path:
-        plan, contract = terms.plan, terms.contract
-        reach = snapshots.span(plan.window, contract.look_back_days, self._ports.rows.zone)
-        kept = snapshots.keyed_rule(self._ports.journal.sample_key(), run.id, plan.subsample)
-        rows = self._ports.rows.read(reach.first, reach.last)
-        made = snapshots.build(rows, contract, plan, reach, feeds=self._ports.rows.feeds(), kept=kept)
-        path = self._snapshot_path(run)
-        snapshots.save(made, path)
-        return path
 
     def _refuse(self, run: Run, code: Refusal, reason: str) -> None:
         self.objections[run.id] = reason
@@ -266,17 +278,28 @@ class Trainer:
     # Rounds
 
     def _answer(self, run: Run, attempt: Attempt) -> None:
+        terms, course = run.terms, run.course
         if self._ports.journal.stored(run.id, attempt.slot, Kind.RELEASE) is not None or not self._agrees(run):
             return
-        bounded = self._ports.worker.done(("round", run.id, attempt.slot), lambda: self._statistic(run))
-        if bounded is None or run.terms is None or run.roster is None:
+        if terms is None or course is None or not self._holdings.ready(run, terms):
             return
-        self._ports.worker.forget(("round", run.id, attempt.slot))
-        named = run.roster.body.joins[self._bank.policy.bank]  # type: ignore[union-attr]
-        self._ports.outbox.check([named])
-        place = run.place(self._bank.manifest, attempt)
-        self._ports.journal.bind(run.id, attempt.slot, context(place))
-        self._spend(run, attempt, run.terms, bounded)
+        key = ("round", run.id, attempt.slot)
+        bounded = self._ports.worker.done(key, lambda: self._holdings.answerer(run).bounded(course))
+        if bounded is None:
+            return
+        self._ports.worker.forget(key)
+        self._ports.outbox.check([self._own_join(run)])
+        try:
+            self._ports.journal.bind(run.id, attempt.slot, context(run.place(self._bank.manifest, attempt)))
+            self._spend(run, attempt, terms, bounded)
+        except (BudgetExceededError, RequestConflictError) as error:
+            self.objections[run.id] = str(error)
+            _log.error("question_refused", run=run.id.hex(), slot=attempt.slot, reason=str(error))
+            self._leave(run)
+
+    def _own_join(self, run: Run) -> bytes:
+        body = run.roster.body if run.roster is not None else None
+        return body.joins[self._bank.policy.bank] if isinstance(body, RosterBody) else b""
 
     def _spend(self, run: Run, attempt: Attempt, terms: Terms, bounded: Bounded) -> None:
         noise = terms.budget.noises[attempt.round]
@@ -298,68 +321,56 @@ class Trainer:
         self._ports.outbox.put(stored, (now // tick + 1) * tick)
         _log.info("release_stored", run=run.id.hex(), round=attempt.round, slot=attempt.slot)
 
-    def _statistic(self, run: Run) -> Bounded:
-        assert run.course is not None  # noqa: S101  an attempt follows ROSTER
-        return self._answerer(run).bounded(run.course)
-
-    def _answerer(self, run: Run) -> Answerer:
-        if run.id not in self._answerers:
-            assert run.terms is not None  # noqa: S101  a joined run has terms
-            made = snapshots.load(self._snapshot_path(run))
-            self._answerers[run.id] = Answerer(made, run.terms, Basis(run.terms.contract))
-        return self._answerers[run.id]
-
     def _agrees(self, run: Run) -> bool:
         """Re-derives every RESULT before the next answer (protocol 3); a deviation is said, then the run left."""
-        for number in range(self._checked.get(run.id, 0), len(run.results)):
-            deviation = verify.check_result(self.state, run, number)
-            if deviation.startswith(verify.MISSING):
-                return False
-            if deviation:
-                self._record(run, Kind.VERDICT, VerdictBody(run.results[number].digest, deviation))
-                _log.error("wrong_result", run=run.id.hex(), round=number, deviation=deviation)
-                self.leave(run)
-                return False
-            self._checked[run.id] = number + 1
-        return True
+        finding = self._checks.results(run)
+        if finding is None or not finding.deviation:
+            return finding is not None
+        self._say(run, finding)
+        self._leave(run)
+        return False
 
     # After END
 
     def _finish(self, run: Run) -> None:
         """Verifies a run that this bank took part in, makes the bank's own choice, then erases (protocol 4)."""
-        if not self._verified(run):
+        finding = self._checks.end(run)
+        if finding is None and finished(run):
+            if self._stale(run):
+                self._say(run, absent(run))
+                self._leave(run)
             return
-        if self._done(run, self._answerer_or_none(run)):
+        if finding is not None:
+            self._say(run, finding)
+        if finding is None or finding.deviation or self._taken(run, took_part=True):
             self._ports.journal.finish(run.id, RunState.DONE)
             self._close(run)
             _log.info("run_finished", run=run.id.hex())
 
     def _after(self, run: Run) -> None:
         """Verifies a run that this bank did not take part in, or had finished before a restart."""
-        if run.end is not None and self._verified(run) and self._done(run, None):
+        said = self._ports.journal.stored(run.id, None, Kind.VERDICT) is not None
+        if run.end is None or (said and not self._checks.newest(run)):
+            self._closed |= {run.id} if run.end is not None else set()
+            return
+        finding = self._checks.end(run)
+        if finding is None:
+            return
+        self._say(run, finding)
+        if finding.deviation or self._taken(run, took_part=False):
             self._close(run)
 
-    def _verified(self, run: Run) -> bool:
-        """Whether this bank's verdict of the run is stored; stores it once the records are there."""
-        assert run.end is not None  # noqa: S101  asked after END
-        if run.id not in self._deviations:
-            deviation = verify.check_run(self.state, run)
-            if deviation.startswith(verify.MISSING):
-                return False
-            self._deviations[run.id] = deviation
-            self._record(run, Kind.VERDICT, VerdictBody(run.end.digest, deviation))
-            if deviation:
-                _log.error("wrong_run", run=run.id.hex(), deviation=deviation)
-        return True
-
-    def _done(self, run: Run, answerer: Answerer | None) -> bool:
-        body = run.end.body if run.end is not None else None
-        if not isinstance(body, EndBody) or body.outcome is not Outcome.FINISHED or self._deviations[run.id]:
+    def _taken(self, run: Run, *, took_part: bool) -> bool:
+        """Whether the model of a verified run found its place; an older one than the newest is of no use."""
+        if not finished(run) or not self._checks.newest(run):
             return True
-        return self._finished(Finished(run, verify.model_bytes(run), answerer))
+        answerer = self._holdings.answerer(run) if took_part and self._holdings.path(run.id).exists() else None
+        return self._finished(Finished(run, self._checks.model(run), answerer))
 
-    def _answerer_or_none(self, run: Run) -> Answerer | None:
-        return self._answerer(run) if self._snapshot_path(run).exists() else None
+    def _say(self, run: Run, finding: Finding) -> None:
+        self._record(run, Kind.VERDICT, VerdictBody(finding.subject, finding.deviation))
+        if finding.deviation:
+            _log.error("wrong_run", run=run.id.hex(), deviation=finding.deviation)
 
     # Shared
 
@@ -376,11 +387,12 @@ class Trainer:
     def _run_place(self, run: Run) -> Place:
         return Place(self._bank.manifest.federation, self._bank.manifest.digest, run.id)
 
-    def _snapshot_path(self, run: Run) -> Path:
-        return self._bank.snapshots / f"{run.id.hex()}.arrow"
-
     def _close(self, run: Run) -> None:
         self._closed.add(run.id)
-        self._answerers.pop(run.id, None)
-        self._ports.worker.forget(("snapshot", run.id))
-        self._snapshot_path(run).unlink(missing_ok=True)
+        self._checks.forget(run.id)
+        self._holdings.drop(run.id)
+        self._joined.pop(run.id, None)
+        for key in (("snapshot", run.id), *(("round", run.id, attempt.slot) for attempt in run.attempts)):
+            self._ports.worker.forget(key)
+        if run.end is not None:
+            self.state.forget(run.id)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header
 from starlette.responses import JSONResponse, Response
 
+from tacit.rounds.types import RoundError
 from tacit.runtime.health import Check, add_health
 from tacit.runtime.problems import install_problems, problem
 from tacit.trainer.choice import CURRENT, read
@@ -54,7 +55,11 @@ class Doorway:
             ]
 
     def leave(self, run: bytes) -> bool:
-        """Leaves a run for ever; False for an unknown one."""
+        """Leaves a run for ever; False for an unknown one.
+
+        Raises:
+            RoundError: If it cannot be left now.
+        """
         with self._trainer.lock:
             known = self._trainer.state.runs.get(run)
             if known is not None:
@@ -72,7 +77,7 @@ def app(doorway: Doorway, live: Check, ready: Check, metrics: Callable[[], bytes
         metrics: Exposition of all metrics, bank-only ones too.
     """
     made = FastAPI(title="Tacit trainer (bank only)", docs_url=None, redoc_url=None)
-    install_problems(made)
+    install_problems(made, {RoundError: HTTPStatus.CONFLICT})
     add_health(made, live, ready, metrics)
 
     @made.get("/v1/local")

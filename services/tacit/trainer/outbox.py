@@ -64,6 +64,10 @@ class Outbox:
             self._waiting[stored.seq] = stored
             self._due[stored.seq] = due
 
+    def waits(self, seq: int) -> bool:
+        """Whether a stored record was not read back yet."""
+        return seq in self._waiting
+
     def send(self) -> None:
         """Appends what is due.
 

@@ -2,6 +2,7 @@
 
 import calendar
 import datetime as dt
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,7 @@ class Objection:
     reason: str
 
 
+@functools.cache
 def cap_nano(cap: Cap) -> int:
     """The largest zCDP, in nano-rho, whose epsilon at the cap's delta is not above the cap's.
 

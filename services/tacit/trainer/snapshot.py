@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import hmac
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -149,7 +150,10 @@ def save(snapshot: Snapshot, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     try:
-        pl.concat(frames).write_ipc(partial)
+        with partial.open("wb") as file:
+            pl.concat(frames).write_ipc(file)
+            file.flush()
+            os.fsync(file.fileno())
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
