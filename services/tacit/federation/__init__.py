@@ -1,0 +1,73 @@
+"""The manifest and its epochs, roles, quorum rules, and a bank's own policy (protocol 1). Pure."""
+
+from tacit.federation.epochs import (
+    LEAST_DISTRIBUTED,
+    MAX_BANKS_PER_PERSON,
+    MAX_PRINCIPAL,
+    check_manifest,
+    check_terms,
+    default_quorums,
+    local_quorum,
+    routine,
+    sign_manifest,
+    two_thirds,
+)
+from tacit.federation.faults import ID, ROLES, FederationError
+from tacit.federation.keys import KEY_PREFIX, Signer, fingerprint, public_key, verify
+from tacit.federation.manifest import (
+    MAX_MEMBERS,
+    SIGNED_MANIFEST,
+    EpochSignature,
+    Manifest,
+    Member,
+    MemberStatus,
+    Operator,
+    Protocol,
+)
+from tacit.federation.policy import (
+    MAX_CAP_EPSILON,
+    MAX_LEAST_NOISE,
+    MAX_PAID_RETRIES,
+    Cap,
+    Policy,
+    accept,
+    check_policy,
+    known_members,
+)
+
+__all__ = [
+    "ID",
+    "KEY_PREFIX",
+    "LEAST_DISTRIBUTED",
+    "MAX_BANKS_PER_PERSON",
+    "MAX_CAP_EPSILON",
+    "MAX_LEAST_NOISE",
+    "MAX_MEMBERS",
+    "MAX_PAID_RETRIES",
+    "MAX_PRINCIPAL",
+    "ROLES",
+    "SIGNED_MANIFEST",
+    "Cap",
+    "EpochSignature",
+    "FederationError",
+    "Manifest",
+    "Member",
+    "MemberStatus",
+    "Operator",
+    "Policy",
+    "Protocol",
+    "Signer",
+    "accept",
+    "check_manifest",
+    "check_policy",
+    "check_terms",
+    "default_quorums",
+    "fingerprint",
+    "known_members",
+    "local_quorum",
+    "public_key",
+    "routine",
+    "sign_manifest",
+    "two_thirds",
+    "verify",
+]
