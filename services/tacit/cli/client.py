@@ -35,7 +35,9 @@ class ServiceClient:
             raise ClientError(f"URL {url!r}: expected http://HOST:PORT or https://HOST:PORT")
         self.url = url.rstrip("/")
         self._service = service
-        self._http = httpx.Client(base_url=self.url, timeout=timeout)
+        # No connection outlives its answer, so that nothing has to be closed.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=self.url, timeout=timeout, limits=limits)
 
     def call(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401  JSON and httpx's options
         """Makes one call and gives the JSON of its answer.

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from fastapi import FastAPI
 
+from tacit.adapters import kernel as compiled
 from tacit.adapters import rows
 from tacit.adapters.journal import Journal
 from tacit.adapters.logs import open_log
 from tacit.adapters.rows import RowMapping
 from tacit.federation import Manifest, Policy, check_policy
+from tacit.learning import kernel
 from tacit.runtime import documents, faults
 from tacit.runtime.clock import SystemClock
 from tacit.runtime.contracts import load_contracts
@@ -25,7 +28,7 @@ from tacit.runtime.log import Log
 from tacit.runtime.observing import Metrics, configure_logging, count_log_lines, get_logger
 from tacit.runtime.settings import SettingsError, announce
 from tacit.runtime.worker import ThreadWorker
-from tacit.trainer import handlers, http, metrics
+from tacit.trainer import handlers, http, http_ledger, metrics
 from tacit.trainer.choice import LocalChoice
 from tacit.trainer.handlers import Trainer
 from tacit.trainer.outbox import Author, Outbox
@@ -89,6 +92,7 @@ def serve(settings: TrainerSettings) -> ExitCode:
     measured = Metrics(metrics.TABLE)
     count_log_lines(measured)
     faults.install(os.environ)
+    kernel.use(compiled.find())
     policy, manifest = documents.load(Policy, settings.policy), documents.load(Manifest, settings.manifest)
     objections = check_policy(policy, manifest)
     if objections:
@@ -106,11 +110,13 @@ def serve(settings: TrainerSettings) -> ExitCode:
         journal.close()
         log.close()
 
+    private = http.app(doorway, status.live, status.ready, lambda: measured.expose(bank_only=True))
+    http_ledger.add_ledger(private, journal, trainer.lock, settings.folder)
     service = Service(
         policy.bank,
         trainer.step,
         close,
-        _servers(settings, policy.bank, doorway, status, measured),
+        _servers(settings, policy.bank, private, health_app(status.live, status.ready, measured.expose)),
         clock,
         status=status,
         metrics=measured,
@@ -151,11 +157,7 @@ def _open_journal(settings: TrainerSettings, policy: Policy) -> Journal:
     )
 
 
-def _servers(
-    settings: TrainerSettings, bank: str, doorway: http.Doorway, status: Status, measured: Metrics
-) -> dict[str, HttpServer]:
-    private = http.app(doorway, status.live, status.ready, lambda: measured.expose(bank_only=True))
-    shared = health_app(status.live, status.ready, measured.expose)
+def _servers(settings: TrainerSettings, bank: str, private: FastAPI, shared: FastAPI) -> dict[str, HttpServer]:
     return {
         f"{bank}.bank": HttpServer(private, settings.bank_http.host, settings.bank_http.port),
         f"{bank}.health": HttpServer(shared, settings.health.host, settings.health.port),

@@ -349,7 +349,12 @@ class Journal:
         return recovery.resume(self._entries, records, compose)
 
     def rebuild(
-        self, records: Sequence[Checked], reservations: Sequence[Reservation], compose: ComposeResume
+        self,
+        records: Sequence[Checked],
+        reservations: Sequence[Reservation],
+        compose: ComposeResume,
+        *,
+        to_cap: bool = False,
     ) -> Stored:
         """Fills a fresh journal after the old one was lost; every run ever joined is charged in full, none is freed.
 
@@ -357,13 +362,15 @@ class Journal:
             records: The own topic, exported archives of finished runs before it.
             reservations: The reservation of each run whose JOIN is among the records, recomputed from its plan.
             compose: Signs RESUME.
+            to_cap: Charge the account to its cap even if the records show no gap, for a topic that is known to have
+                lost some; with a gap it is charged to the cap in any case.
 
         Raises:
             JournalError: If this journal is not fresh, or a reservation names another account.
         """
         for reservation in reservations:
             self._require_account(reservation.account)
-        return recovery.rebuild(self._entries, self._account, records, reservations, compose)
+        return recovery.rebuild(self._entries, self._account, records, reservations, compose, to_cap=to_cap)
 
     # What people ask
 

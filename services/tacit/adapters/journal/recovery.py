@@ -36,6 +36,8 @@ def rebuild(
     records: Sequence[Checked],
     reservations: Sequence[Reservation],
     compose: ComposeResume,
+    *,
+    to_cap: bool = False,
 ) -> Stored:
     """Fills a fresh journal from the topic; see `Journal.rebuild`."""
     with entries.store.transaction():
@@ -47,7 +49,7 @@ def rebuild(
         known = {reservation.run: reservation for reservation in reservations}
         for reservation in known.values():
             _charge(entries, reservation.run.hex(), reservation.buckets, reservation.rho_nano)
-        if found.gap or not _joined(records) <= known.keys():
+        if to_cap or found.gap or not _joined(records) <= known.keys():
             _charge_to_cap(entries, account)
         return _sign(entries, ORIGIN, found.head, compose, rebuilt=True)
 
