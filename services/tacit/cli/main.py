@@ -14,7 +14,7 @@ from tacit.cli.text import examples
 from tacit.runtime.exit_codes import ExitCode
 
 GROUPS: Mapping[str, tuple[str, str]] = {
-    "demo": ("tacit.cli.demo:app", "Train a whole federation on this machine and score a transaction."),
+    "demo": ("tacit.cli.demo:app", "Train a whole federation on this machine, and score."),
     "serve": ("tacit.cli.serve:app", "Run one service, as a pod does."),
     "up": ("tacit.cli.up:app", "Run the processes of a federation's folder."),
     "data": ("tacit.cli.data:app", "Check a bank's rows; generate made-up ones."),
@@ -41,7 +41,7 @@ KNOWN_ERRORS: Mapping[str, ExitCode] = {
     "tacit.cli.supervise.SupervisorError": ExitCode.UNAVAILABLE,
     "tacit.features.spec.ContractError": ExitCode.DATA,
     "tacit.features.windows.FeatureError": ExitCode.DATA,
-    "tacit.federation.FederationError": ExitCode.DATA,
+    "tacit.federation.faults.FederationError": ExitCode.DATA,
     "tacit.learning.types.LearningError": ExitCode.DATA,
     "tacit.privacy.types.PrivacyError": ExitCode.REFUSED,
     "tacit.rounds.ledger.JournalError": ExitCode.REFUSED,
