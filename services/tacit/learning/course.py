@@ -12,6 +12,7 @@ from tacit.learning import leaves, logistic, quality, structure
 from tacit.learning.basis import Basis
 from tacit.learning.quality import Quality
 from tacit.learning.types import (
+    Clip,
     Ensemble,
     Learner,
     LearnerKind,
@@ -29,6 +30,13 @@ from tacit.privacy.clipping import MAX_CELLS
 
 FEW_FRAUD_UNITS = 1000
 """Below this many expected fraud units a gradient's clip is at most 1 (short windows, record level)."""
+
+RECORD_LEARNER = Learner(kappa=Fraction(1), clip=Clip(Fraction(1, 4), Fraction(1, 4)))
+"""The additive learner where one row is one unit (docs/decisions/001-record-level.md).
+
+A row's curvature p (1 - p) |phi^2| stays below 1/4 where rows have a norm of about 1, whatever p is, so hardly any is
+cut; a row's gradient exceeds 1/4 only where the model is far off. Chosen on weeks before 2018-07-25.
+"""
 
 
 def stages(learner: Learner, shares: Shares, contract: Contract, quality_plan: QualityPlan | None) -> tuple[Stage, ...]:

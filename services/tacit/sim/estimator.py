@@ -18,7 +18,7 @@ from tacit.features.spec import Contract
 from tacit.features.types import Encoded
 from tacit.learning import ensemble as files
 from tacit.learning import leaves
-from tacit.learning.course import Course
+from tacit.learning.course import RECORD_LEARNER, Course
 from tacit.learning.sigmoid import sigmoid
 from tacit.learning.statistics import bounded_sum
 from tacit.learning.structure import SEED_BYTES
@@ -90,13 +90,14 @@ class TacitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         contract: Public columns, bins and basis; X has these columns in this order.
         epsilon: Privacy budget, above 0.
         delta: Failure probability, at most 1 / population.
-        learner: The learner's numbers; None for the additive learner's defaults.
+        learner: The learner's numbers; None for the additive learner's defaults, or `RECORD_LEARNER` without customers.
         shares: Shares of the budget by kind of round; None for `default_shares`.
         classes: The two labels, the positive one last; public, so that a missing class is not told from data.
         population: Public number of units, rounded up, to check delta against; None to skip the check.
         structure_seed: Public 32 bytes from which tree structures are drawn.
 
     Attributes:
+        learner_: The learner that was used.
         ensemble_: The model's tables and trees.
         classes_: shape (2,).
         epsilon_: Epsilon that was spent, never above `epsilon`.
@@ -145,10 +146,11 @@ class TacitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         """
         values = self._values(X)
         encoded = _grouped(encode(values, self.contract), self._labels(y, values.shape[0]), customers)
-        learner = self.learner or Learner()
+        learner = self.learner or (RECORD_LEARNER if customers is None else Learner())
         shares = self.shares or default_shares(learner.kind)
         course = Course.start(learner, shares, self.contract, None, self.structure_seed)
         budget = self._budget(course)
+        self.learner_ = learner
         self.ensemble_: Ensemble = _trained(course, budget, encoded).ensemble()
         self.classes_ = np.asarray(self.classes)
         self.epsilon_ = budget.epsilon

@@ -10,7 +10,7 @@ import pytest
 from tacit.features.spec import Contract
 from tacit.features.types import Encoded
 from tacit.learning import leaves
-from tacit.learning.course import Course, stages
+from tacit.learning.course import RECORD_LEARNER, Course, stages
 from tacit.learning.statistics import bounded_sum
 from tacit.learning.structure import draw
 from tacit.learning.types import (
@@ -237,3 +237,16 @@ def test_courses_are_values(contract: Contract) -> None:
     assert course.question == before
     assert course.round == 0
     assert isinstance(before[0], Weights)
+
+
+def test_record_level_changes_bounds_and_kappa_alone() -> None:
+    """The record-level learner is the default one but for both clips and kappa."""
+    assert RECORD_LEARNER.clip == Clip(Fraction(1, 4), Fraction(1, 4))
+    assert replace(RECORD_LEARNER, kappa=Learner().kappa, clip=Clip()) == Learner()
+
+
+def test_record_level_stages_keep_their_clips(contract: Contract) -> None:
+    """The rule for few fraud units lowers no bound that is lower already."""
+    few = replace(RECORD_LEARNER, expected_fraud_units=10)
+    asked = stages(few, Shares(Fraction(5, 100), Fraction(95, 100)), contract, None)
+    assert {stage.clip for stage in asked} == {Fraction(1, 4)}

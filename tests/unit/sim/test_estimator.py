@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from tacit.features.spec import Column, ColumnType, Contract, Hat, Provenance, Transform
+from tacit.learning.course import RECORD_LEARNER
 from tacit.learning.types import Learner, LearnerKind, LearningError, Shares, TreePlan
 from tacit.privacy.types import PrivacyError, Unit
 from tacit.scorer.engine import Engine
@@ -75,6 +76,14 @@ def test_learns_at_record_level() -> None:
     found = classifier().fit(values, labels)
     assert found.unit_ is Unit.RECORD
     assert average_precision_score(labels, found.decision_function(values)) > 2 * labels.mean()
+
+
+def test_default_learner_follows_the_unit() -> None:
+    """Without customers the record-level numbers are used, with them the plan's defaults; a given learner stays."""
+    values, labels, customers = rows_of(4, customers=20)
+    assert classifier(learner=None).fit(values, labels).learner_ == RECORD_LEARNER
+    assert classifier(learner=None).fit(values, labels, customers=customers).learner_ == Learner()
+    assert classifier().fit(values, labels).learner_ == QUICK
 
 
 @pytest.mark.parametrize("kind", [LearnerKind.TREES, LearnerKind.ADDITIVE_TREES])
