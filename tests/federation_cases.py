@@ -19,7 +19,19 @@ from tacit.privacy.types import Mode, Unit
 from tacit.rounds import verify
 from tacit.rounds.plan import Plan, Window, run_id
 from tacit.rounds.state import Run, State
-from tacit.rounds.types import FENCED_KINDS, Body, Checked, EndBody, Kind, LeadBody, Outcome, Place, context
+from tacit.rounds.types import (
+    FENCED_KINDS,
+    Body,
+    Checked,
+    EndBody,
+    JoinBody,
+    Kind,
+    LeadBody,
+    OpenBody,
+    Outcome,
+    Place,
+    context,
+)
 from tacit.sim.federation import OPERATOR, Federation, Hazards
 from tacit.wire import envelope, inner, topics
 from tacit.wire.envelope import Sealed
@@ -77,7 +89,8 @@ def banks(count: int, **changes: int) -> dict[str, pl.DataFrame]:
 
 def plan_for(fed: Federation, number: int = 0, **changes: object) -> Plan:
     """A plan of three rounds (curvature, one gradient, quality) that a bank of these cases accepts."""
-    return replace(any_plan(), manifest=canonical.label(fed.manifest.digest), nonce=f"{number:064x}", **changes)  # type: ignore[arg-type]
+    named = {"manifest": canonical.label(fed.manifest.digest), "nonce": f"{number:064x}", **changes}
+    return replace(any_plan(), **named)  # type: ignore[arg-type]
 
 
 def any_plan() -> Plan:
@@ -237,4 +250,17 @@ def _charged(fed: Federation, bank: str, run: Run, slots: int) -> list[str]:
     return found
 
 
-__all__ = ["CONTRACT", "LABEL", "OPERATOR", "STORM", "Hostile", "MemoryLog", "context", "inner", "random", "run_id"]
+__all__ = [
+    "CONTRACT",
+    "LABEL",
+    "OPERATOR",
+    "STORM",
+    "Hostile",
+    "MemoryLog",
+    "OpenBody",
+    "context",
+    "dt",
+    "inner",
+    "random",
+    "run_id",
+]

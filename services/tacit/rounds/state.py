@@ -191,6 +191,7 @@ class State:
         self.void_records: list[tuple[bytes, str]] = []
         self.equivocations: list[tuple[bytes, bytes]] = []
         self._banks: dict[BankKey, Checked] = {}
+        self._forgotten: set[bytes] = set()
         self._control: dict[Kind, Callable[[Checked], str]] = {
             Kind.MANIFEST: lambda _: "",
             Kind.LEAD: self._lead,
@@ -256,6 +257,7 @@ class State:
 
     def forget(self, run: bytes) -> None:
         """Drops the banks' vectors of a run that is over and was verified; what remains is small."""
+        self._forgotten.add(run)
         self._banks = {key: record for key, record in self._banks.items() if key[1] != run or key[3] in RUN_KINDS}
 
     def _from_bank(self, record: Checked) -> bool:
@@ -277,6 +279,8 @@ class State:
         if header.manifest != self.manifest.digest:
             return "manifest"
         if header.kind not in RUN_KINDS | ATTEMPT_KINDS:
+            return ""
+        if header.kind in ATTEMPT_KINDS and header.run in self._forgotten:
             return ""
         slot = header.slot if header.kind in ATTEMPT_KINDS else 0
         first = self._banks.setdefault((header.sender, header.run, slot, header.kind), record)

@@ -1,0 +1,208 @@
+"""The fold: what stands, whatever the order between topics, what is poison, and what is forgotten."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import federation_cases as cases
+import federation_scenes as scenes
+import pytest
+from federation_cases import Hostile, plan_for, until
+
+from tacit.learning.course import Course
+from tacit.rounds.state import State
+from tacit.rounds.types import Checked, Kind, Outcome, RosterBody
+from tacit.sim.federation import Federation
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Federation, bytes]]:
+    """A finished run of three banks."""
+    fed = cases.federation(tmp_path_factory.mktemp("fold"), 3, seed=1)
+    run = fed.submit(plan_for(fed))
+    fed.run(run, 300)
+    yield fed, run
+    fed.close()
+
+
+def fold(fed: Federation, records: list[Checked], contracts: bool = True) -> State:
+    """A reader's fold of some records."""
+    state = State(fed.manifest, {cases.LABEL: cases.CONTRACT} if contracts else {})
+    for record in records:
+        state.apply(record)
+    return state
+
+
+def plain(state: State, run: bytes) -> tuple[object, ...]:
+    """A run without its basis, which has no equality; the weights and forests stand for the course."""
+    found = state.runs[run]
+    assert found.course is not None
+    return replace(found, course=None, terms=None), found.course.ensemble(), found.course.quality
+
+
+def interleaved(records: list[Checked], seed: int) -> list[Checked]:
+    """The same records, topics shuffled together, each in its order."""
+    topics: dict[str, list[Checked]] = {}
+    for record in records:
+        topics.setdefault(record.topic, []).append(record)
+    draw, found = random.Random(seed), []
+    while topics:
+        name = draw.choice(sorted(topics))
+        found.append(topics[name].pop(0))
+        if not topics[name]:
+            del topics[name]
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_order_between_topics_changes_nothing(done: tuple[Federation, bytes], seed: int) -> None:
+    """Every interleaving gives the same run, the same model and the same chains."""
+    fed, run = done
+    one, other = fold(fed, fed.records()), fold(fed, interleaved(fed.records(), seed))
+    assert plain(one, run) == plain(other, run)
+    assert one._banks == other._banks
+    assert {bank: tail.head for bank, tail in one.tails.items()} == {
+        bank: tail.head for bank, tail in other.tails.items()
+    }
+
+
+def test_a_repeat_of_everything_changes_nothing(done: tuple[Federation, bytes]) -> None:
+    """A broker that replays all topics gets repeats, no evidence and no second run."""
+    fed, run = done
+    once, twice = fold(fed, fed.records()), fold(fed, fed.records() * 2)
+    assert plain(once, run) == plain(twice, run)
+    assert twice.equivocations == []
+    assert set(twice.void) <= {"repeat", "lead", "run", "fence"}
+
+
+def test_a_reader_without_the_contract_sees_the_run_end(done: tuple[Federation, bytes]) -> None:
+    """Without the contract nothing of the questions is checked; OPEN, ROSTER and END stand, and nobody is stuck."""
+    fed, run = done
+    state = fold(fed, fed.records(), contracts=False)
+    found = state.runs[run]
+    assert found.terms is None
+    assert "not at hand" in found.fault
+    assert found.open is not None
+    assert found.roster is not None
+    assert found.end is not None
+    assert (state.active, state.waiting, found.results) == (None, None, [])
+
+
+def test_places_of_a_run(done: tuple[Federation, bytes]) -> None:
+    """Each attempt is bound to its own round, slot, parent and query."""
+    fed, run = done
+    found = fold(fed, fed.records()).runs[run]
+    places = [found.place(fed.manifest, attempt) for attempt in found.attempts]
+    assert [place.slot for place in places] == [0, 1, 2]
+    assert places[0].parent == b""
+    assert places[2].parent == found.results[1].header.body
+    assert len({cases.context(place) for place in places}) == 3
+    assert found.banks == ("bank-0", "bank-1", "bank-2")
+    assert found.quorum == 2
+    assert found.attempt is None
+
+
+def test_a_forgotten_run_keeps_who_took_part(done: tuple[Federation, bytes]) -> None:
+    """Vectors go, JOINs and VERDICTs stay."""
+    fed, run = done
+    state = fold(fed, fed.records())
+    assert list(state.answers(state.runs[run], Kind.RELEASE, 0))
+    state.forget(run)
+    assert list(state.answers(state.runs[run], Kind.RELEASE, 0)) == []
+    assert len(list(state.answers(state.runs[run], Kind.JOIN))) == 3
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, OverflowError, ValueError, KeyError, IndexError, TypeError])
+def test_a_poison_record_is_listed_once(
+    done: tuple[Federation, bytes], monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """A record whose arithmetic breaks is void and listed; the fold goes on."""
+
+    def breaks(*_: object) -> Course:
+        raise error("poison")
+
+    fed, run = done
+    monkeypatch.setattr(Course, "advance", breaks)
+    state = fold(fed, fed.records())
+    assert state.void["poison"] == 1
+    assert state.runs[run].results == []
+    assert state.runs[run].open is not None
+
+
+def test_memory_errors_are_not_poison(done: tuple[Federation, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What depends on the machine must not decide what stands."""
+    monkeypatch.setattr(Course, "advance", lambda *_: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        fold(done[0], done[0].records())
+
+
+def test_one_run_at_a_time_in_plan_order(done: tuple[Federation, bytes]) -> None:
+    """The first plan waits; a later one cannot be opened before it."""
+    fed, run = done
+    records = [record for record in fed.records() if record.header.kind in {Kind.PLAN, Kind.LEAD}]
+    plan = next(record for record in records if record.header.kind is Kind.PLAN)
+    state = fold(fed, [*records, plan])
+    assert state.waiting is state.runs[run]
+    assert state.active is None
+    assert state.void["repeat"] == 1
+
+
+def test_void_lists_are_bounded(done: tuple[Federation, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists stop growing; counters go on."""
+    fed, _ = done
+    monkeypatch.setattr("tacit.rounds.state.EVIDENCE_KEPT", 3)
+    state = fold(fed, fed.records() * 2)
+    assert len(state.void_records) == 3
+    assert state.void.total() > 3
+
+
+@pytest.mark.parametrize("kind", [Kind.ROSTER, Kind.QUERY, Kind.RESULT, Kind.END])
+def test_a_record_of_another_context_is_void(done: tuple[Federation, bytes], kind: Kind) -> None:
+    """The same body under another context stands nowhere."""
+    fed, run = done
+    records = []
+    for record in fed.records():
+        if record.header.kind is kind:
+            record = replace(record, header=replace(record.header, context=bytes(32)))  # noqa: PLW2901
+        records.append(record)
+    state = fold(fed, records)
+    assert state.void["context"] >= 1
+    assert state.runs[run].end is None
+
+
+def test_a_lead_must_name_the_one_in_force(done: tuple[Federation, bytes]) -> None:
+    """A LEAD written without having seen the last one does not count."""
+    fed, _ = done
+    lead = next(record for record in fed.records() if record.header.kind is Kind.LEAD)
+    stale = replace(lead, digest=b"s" * 32)
+    state = fold(fed, [lead, stale])
+    assert state.fence == lead.digest
+    assert state.void["lead"] == 1
+
+
+def test_other_kinds_and_epochs_are_void(done: tuple[Federation, bytes]) -> None:
+    """Kinds of mode `distributed` and records under another epoch change nothing."""
+    fed, run = done
+    opened = next(record for record in fed.records() if record.header.kind is Kind.OPEN)
+    cohort = replace(opened, header=replace(opened.header, kind=Kind.COHORT))
+    other = replace(opened, header=replace(opened.header, manifest=bytes(32)))
+    state = fold(fed, [cohort, other])
+    assert state.void == {"unknown": 1, "manifest": 1}
+
+
+def test_an_unworkable_plan_is_ended_and_the_next_one_opened(tmp_path: Callable[..., object]) -> None:
+    """A plan that does not fit the epoch gets END ABORTED(PLAN); even a ROSTER forged into it holds nobody."""
+    fed = cases.federation(tmp_path, 2, seed=3)  # type: ignore[arg-type]
+    broken = fed.submit(plan_for(fed, 1, window=replace(plan_for(fed).window, end=cases.dt.date(2300, 1, 1))))
+    hostile = Hostile(fed)
+    hostile.lead()
+    place = cases.run_place(fed, broken)
+    hostile.write(Kind.OPEN, cases.OpenBody(broken), place)
+    hostile.write(Kind.ROSTER, RosterBody({"bank-0": scenes.DIGEST}), place)
+    after = fed.submit(plan_for(fed, 2))
+    until(fed, lambda: fed.audit().runs[after].end is not None)
+    ended = fed.audit().runs[broken].end
+    assert ended is not None
+    assert ended.body.outcome is Outcome.ABORTED  # type: ignore[union-attr]
+    assert not cases.broken(fed, after) or fed.run(after, 20)
+    fed.close()

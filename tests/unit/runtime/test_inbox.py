@@ -1,0 +1,95 @@
+"""Reading records: positions, what is invalid, and knowing that everything was read."""
+
+import pytest
+from wire_cases import BANKS, MANIFEST, RING, record
+
+from tacit.adapters.memory import MemoryLog
+from tacit.rounds.types import Kind
+from tacit.runtime import inbox as subject
+from tacit.runtime.inbox import Inbox, federation_inbox
+from tacit.runtime.log import LogUnavailableError
+from tacit.wire import envelope
+
+CONTROL, ASH = "tacit.control.v1", "tacit.bank.v1.ash"
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    """A log with two topics."""
+    made = MemoryLog()
+    made.create([CONTROL, ASH])
+    return made
+
+
+@pytest.fixture
+def inbox(log: MemoryLog) -> Inbox:
+    """An inbox over both."""
+    return Inbox(log, [CONTROL, ASH], lambda topic, value: envelope.open_record(topic, value, RING))
+
+
+def test_valid_records_come_in_order(log: MemoryLog, inbox: Inbox) -> None:
+    """Each once, and nothing twice."""
+    for kind in (Kind.LEAD, Kind.OPEN):
+        log.append(CONTROL, b"k", record(kind).value)
+    assert [item.header.kind for item in inbox.poll(0.0)] == [Kind.LEAD, Kind.OPEN]
+    assert inbox.poll(0.0) == []
+    assert inbox.positions == {CONTROL: 2, ASH: 0}
+
+
+def test_invalid_entries_are_counted_listed_and_passed(log: MemoryLog, inbox: Inbox) -> None:
+    """Garbage, another bank's record and a broken signature change nothing but the counters."""
+    good = record(Kind.START).value
+    for value in (b"garbage", good[:-1] + bytes([good[-1] ^ 1]), good):
+        log.append(ASH, b"k", value)
+    log.append(CONTROL, b"k", good)
+    assert [item.header.kind for item in inbox.poll(0.0)] == [Kind.START]
+    assert inbox.invalid.total() == 3
+    assert [(item.topic, item.offset) for item in inbox.listed] == [(CONTROL, 0), (ASH, 0), (ASH, 1)]
+    assert all(item.reason and item.detail for item in inbox.listed)
+    assert inbox.caught_up()
+
+
+def test_lists_are_bounded(log: MemoryLog, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of garbage cannot fill the memory; counters go on."""
+    monkeypatch.setattr(subject, "LISTED", 5)
+    for _ in range(12):
+        log.append(ASH, b"k", b"garbage")
+    inbox.poll(0.0)
+    assert (len(inbox.listed), inbox.invalid.total()) == (5, 12)
+
+
+def test_an_absent_log_skips_nothing(log: MemoryLog, inbox: Inbox) -> None:
+    """After an outage the same entries come."""
+    log.append(CONTROL, b"k", record(Kind.LEAD).value)
+    log.make_unavailable(1)
+    with pytest.raises(LogUnavailableError):
+        inbox.poll(0.0)
+    assert len(inbox.poll(0.0)) == 1
+
+
+def test_caught_up_per_topic(log: MemoryLog, inbox: Inbox) -> None:
+    """All topics, or those asked for."""
+    assert inbox.caught_up()
+    log.append(ASH, b"k", record(Kind.START).value)
+    assert not inbox.caught_up()
+    assert inbox.caught_up([CONTROL])
+    inbox.poll(0.0)
+    assert inbox.caught_up()
+
+
+def test_a_limit_is_kept(log: MemoryLog, inbox: Inbox) -> None:
+    """No more than the limit at once; the rest comes next."""
+    for _ in range(5):
+        log.append(ASH, b"k", record(Kind.START).value)
+    assert [len(inbox.poll(0.0, limit=2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+@pytest.mark.parametrize("versions", [False, True])
+def test_a_federations_inbox_makes_and_follows_its_topics(versions: bool) -> None:
+    """Control, every member's topic, and versions where asked for."""
+    log = MemoryLog()
+    made = federation_inbox(log, MANIFEST, "tacit", versions=versions)
+    expected = {CONTROL, *(f"tacit.bank.v1.{bank}" for bank in BANKS)}
+    assert set(made.positions) == expected | ({"tacit.versions.v1"} if versions else set())
+    log.append(ASH, b"k", record(Kind.START).value)
+    assert [item.header.sender for item in made.poll(0.0)] == ["ash"]
