@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from row_cases import FIRST, FIRST_SECONDS, MAPPING, SQL_MAPPING, database, table, written
-from tacit.adapters.rows import RowsError, load, load_usable, sources
+from tacit.adapters.rows import RowsError, load, load_usable, shape, sql
 
 HOUR = 3600
 
@@ -80,7 +80,7 @@ def test_text_features_are_refused(tmp_path: Path) -> None:
 
 def test_a_fitting_source_has_no_difference() -> None:
     """Nothing is made up."""
-    assert sources.compare(MAPPING, table().schema) == []
+    assert shape.compare(MAPPING, table().schema) == []
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_decimals_and_booleans_of_a_database(tmp_path: Path) -> None:
 
 def test_many_batches_are_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows fetched in parts are all there, in order."""
-    monkeypatch.setattr(sources, "BATCH", 4)
+    monkeypatch.setattr(sql, "BATCH", 4)
     frame = table(11)
     assert load(database(tmp_path, frame), SQL_MAPPING).equals(load(written(tmp_path, frame), MAPPING))
 
@@ -239,7 +239,7 @@ def test_timestamps_that_cannot_be_parsed_are_faults(tmp_path: Path) -> None:
 def test_a_nearest_name_is_only_a_near_one() -> None:
     """Suggestions come from the source's own columns."""
     found = {"customer_id": pl.Int64(), "terminal_id": pl.Int64()}
-    differences = sources.compare(replace(MAPPING, customer="CUSTOMERID", entity="TERMINAL"), found)
+    differences = shape.compare(replace(MAPPING, customer="CUSTOMERID", entity="TERMINAL"), found)
     assert {d.field: d.suggestion for d in differences if d.suggestion} == {
         "customer": "customer_id",
         "entity": "terminal_id",
