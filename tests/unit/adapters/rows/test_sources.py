@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from row_cases import FIRST, FIRST_SECONDS, MAPPING, SQL_MAPPING, database, table, written
-from tacit.adapters.rows import RowsError, load, load_usable, shape, sql
+from tacit.adapters.rows import RowsError, load, load_usable, shape, sources, sql
 
 HOUR = 3600
 
