@@ -199,10 +199,10 @@ class Aggregator:
     def _follow(self, order: Order | None) -> None:
         if order is None:
             return
-        faults.hit(f"before-{order.kind.name}")
+        faults.hit(f"before-{order.kind.name.lower()}")
         self._pending, self._due = self._sealed(order.kind, order.body, order.place), 0.0
         self._send(self._pending)
-        faults.hit(f"after-{order.kind.name}")
+        faults.hit(f"after-{order.kind.name.lower()}")
         _log.info("control_appended", kind=order.kind.name, run=order.place.run.hex(), round=order.place.round)
 
     def _send(self, sealed: Sealed) -> None:
@@ -214,7 +214,9 @@ class Aggregator:
 
     def _append(self, kind: Kind, body: Body, place: Place) -> None:
         sealed = self._sealed(kind, body, place)
+        faults.hit(f"before-{kind.name.lower()}")
         self._ports.log.append(self._ports.topic, topics.AGGREGATOR.encode(), sealed.value)
+        faults.hit(f"after-{kind.name.lower()}")
 
     def _sealed(self, kind: Kind, body: Body, place: Place) -> Sealed:
         fence = self.state.fence if kind in FENCED_KINDS else b""
