@@ -14,17 +14,18 @@ from tacit import canonical
 from tacit.adapters.memory import MemoryLog
 from tacit.aggregator import handlers as aggregator
 from tacit.features.spec import Column, ColumnType, Contract, Hat, Provenance, Transform
+from tacit.federation import Manifest, Member, Operator
 from tacit.learning.types import Clip, Learner, QualityPlan, Shares
 from tacit.privacy.types import Mode, Unit
 from tacit.rounds import verify
 from tacit.rounds.plan import Plan, Window, run_id
 from tacit.rounds.state import Run, State
+from tacit.rounds.terms import Terms, work_out
 from tacit.rounds.types import (
     FENCED_KINDS,
     Body,
     Checked,
     EndBody,
-    JoinBody,
     Kind,
     LeadBody,
     OpenBody,
@@ -264,3 +265,21 @@ __all__ = [
     "random",
     "run_id",
 ]
+
+
+def terms(**changes: object) -> Terms:
+    """A plan of these cases worked out under an epoch of three members that nobody signed."""
+    members = tuple(Member(f"bank-{n}", n, f"s{n}", f"g{n}", f"User:{n}") for n in (1, 2, 3))
+    numbers = {"t": 3, "q": 3, "c": 1, "modes": (Mode.LOCAL,), "contracts": (LABEL,)}
+    roles = {"operators": (Operator("operator", "o"),), "aggregator": "a", "registry": "r"}
+    epoch = Manifest(federation="sim", epoch=1, members=members, **roles, **numbers)  # type: ignore[arg-type]
+    return work_out(replace(any_plan(), manifest=canonical.label(epoch.digest), **changes), CONTRACT, epoch)  # type: ignore[arg-type]
+
+
+def month_column() -> Column:
+    """A column that looks thirty days back."""
+    edges = (Fraction(5), Fraction(50))
+    return Column(
+        "amount", ColumnType.AMOUNT, Provenance.CUSTOMER, edges, Fraction(20), Fraction(20),
+        of="mean(amount)", key="customer", days=30, delay_days=0,
+    )  # fmt: skip

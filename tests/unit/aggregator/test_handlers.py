@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import federation_cases as cases
 import pytest
-from federation_cases import OPERATOR, plan_for
 
+import federation_cases as cases
+from federation_cases import OPERATOR, plan_for
 from tacit import canonical
 from tacit.aggregator import handlers as subject
 from tacit.aggregator.handlers import Aggregator, SubmissionError
@@ -158,7 +158,7 @@ def test_submit_appends_once(fed: Federation) -> None:
 
 
 def test_submit_refuses_what_no_bank_could_run(fed: Federation) -> None:
-    """Wrong signature, stranger, other epoch, other contract, too much epsilon: refused with the reason, nothing sent."""
+    """Wrong signature, stranger, other epoch, other contract, too much epsilon: refused with reason, nothing sent."""
     made = replica(fed)
     body = signed(fed)
     bad = [

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import federation_cases as cases
 import pytest
-from fake_clock import FakeClock
 
+import federation_cases as cases
+from fake_clock import FakeClock
 from tacit.aggregator.leader import Leader, Order
 from tacit.rounds.plan import Deadlines
 from tacit.rounds.state import Run, State

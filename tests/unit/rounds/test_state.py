@@ -4,11 +4,11 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import pytest
+
 import federation_cases as cases
 import federation_scenes as scenes
-import pytest
 from federation_cases import Hostile, plan_for, until
-
 from tacit.learning.course import Course
 from tacit.rounds.state import State
 from tacit.rounds.types import Checked, Kind, Outcome, RosterBody
@@ -182,7 +182,7 @@ def test_a_lead_must_name_the_one_in_force(done: tuple[Federation, bytes]) -> No
 
 def test_other_kinds_and_epochs_are_void(done: tuple[Federation, bytes]) -> None:
     """Kinds of mode `distributed` and records under another epoch change nothing."""
-    fed, run = done
+    fed, _ = done
     opened = next(record for record in fed.records() if record.header.kind is Kind.OPEN)
     cohort = replace(opened, header=replace(opened.header, kind=Kind.COHORT))
     other = replace(opened, header=replace(opened.header, manifest=bytes(32)))

@@ -4,9 +4,9 @@ import datetime as dt
 from dataclasses import replace
 from fractions import Fraction
 
-import federation_cases as cases
 import pytest
 
+import federation_cases as cases
 from tacit import canonical
 from tacit.features.spec import Contract, Provenance
 from tacit.federation import Manifest, Member, Operator

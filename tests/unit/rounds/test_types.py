@@ -23,7 +23,7 @@ def test_families_cover_every_kind_once() -> None:
     """A kind belongs to control, banks or versions; only ORDER may stand on two."""
     families = (subject.CONTROL_KINDS, subject.BANK_KINDS, subject.VERSION_KINDS)
     assert frozenset().union(*families) == frozenset(Kind)
-    assert subject.CONTROL_KINDS & subject.BANK_KINDS == {Kind.ORDER}
+    assert {Kind.ORDER} == subject.CONTROL_KINDS & subject.BANK_KINDS
     assert not subject.VERSION_KINDS & (subject.CONTROL_KINDS | subject.BANK_KINDS)
 
 
@@ -34,7 +34,7 @@ def test_attempt_and_run_kinds_do_not_meet() -> None:
 
 def test_what_needs_no_fence() -> None:
     """Epochs, leads, plans and orders are valid by their own signatures."""
-    assert subject.CONTROL_KINDS - subject.FENCED_KINDS == {Kind.MANIFEST, Kind.LEAD, Kind.PLAN, Kind.ORDER}
+    assert {Kind.MANIFEST, Kind.LEAD, Kind.PLAN, Kind.ORDER} == subject.CONTROL_KINDS - subject.FENCED_KINDS
 
 
 @pytest.mark.parametrize(("enum", "count"), [(Refusal, 6), (Outcome, 3), (Reason, 9)])

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import federation_cases as cases
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import federation_cases as cases
 from tacit.rounds import verify
 from tacit.rounds.state import Run, State
 from tacit.rounds.types import EndBody, Kind, Outcome, Reason, ResultBody, RoundError

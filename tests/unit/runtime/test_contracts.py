@@ -5,8 +5,8 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from feature_cases import card, card_document
 
+from feature_cases import card, card_document
 from tacit import canonical
 from tacit.runtime.contracts import load_contracts
 from tacit.runtime.documents import DocumentError

@@ -1,7 +1,6 @@
 """Reading records: positions, what is invalid, and knowing that everything was read."""
 
 import pytest
-from wire_cases import BANKS, MANIFEST, RING, record
 
 from tacit.adapters.memory import MemoryLog
 from tacit.rounds.types import Kind
@@ -9,6 +8,7 @@ from tacit.runtime import inbox as subject
 from tacit.runtime.inbox import Inbox, federation_inbox
 from tacit.runtime.log import LogUnavailableError
 from tacit.wire import envelope
+from wire_cases import BANKS, MANIFEST, RING, record
 
 CONTROL, ASH = "tacit.control.v1", "tacit.bank.v1.ash"
 

@@ -51,7 +51,6 @@ def test_a_forgotten_key_starts_again(worker: ThreadWorker) -> None:
 
 def test_an_error_reaches_the_caller_once_and_is_tried_again(worker: ThreadWorker) -> None:
     """What the work raised is raised; the next call starts the work anew."""
-
     gate = threading.Event()
 
     def fails() -> None:

@@ -5,10 +5,10 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-import federation_cases as cases
 import pytest
-from federation_cases import plan_for, until
 
+import federation_cases as cases
+from federation_cases import plan_for, until
 from tacit.federation import Cap
 from tacit.privacy.types import Unit
 from tacit.rounds.ledger import Reservation, RunState

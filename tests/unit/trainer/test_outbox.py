@@ -1,0 +1,153 @@
+"""Stored records go out in order, the same bytes, until they were read back; a topic that disagrees stops all."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from fake_clock import FakeClock
+from tacit.adapters.memory import MemoryLog
+from tacit.rounds.ledger import Position, Stored, TopicReport, Verdict
+from tacit.rounds.types import Kind, Place, StartBody
+from tacit.runtime.log import LogUnavailableError
+from tacit.trainer.outbox import Author, Outbox, TrainerStoppedError
+from tacit.wire import envelope
+from wire_cases import MANIFEST, RING, key
+
+TOPIC = "tacit.bank.v1.ash"
+
+
+@dataclass
+class Kept:
+    """A journal of which the outbox needs three answers."""
+
+    held: list[Stored] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
+    report: TopicReport = field(default_factory=lambda: TopicReport(Verdict.OK, ""))
+
+    def unsent(self) -> list[Stored]:
+        """What was not read back."""
+        return self.held
+
+    def mark_seen(self, seq: int) -> None:
+        """Notes one."""
+        self.seen.append(seq)
+
+    def judge_topic(self, *_: object) -> TopicReport:
+        """What the test says."""
+        return self.report
+
+
+class Case:
+    """An outbox on a memory log."""
+
+    def __init__(self) -> None:
+        self.log, self.clock, self.journal = MemoryLog(), FakeClock(), Kept()
+        self.log.create([TOPIC])
+        author = Author("ash", key("ash signs"), TOPIC)
+        self.outbox = Outbox(author, self.journal, self.log, self.clock)  # type: ignore[arg-type]
+
+    def stored(self, seq: int) -> Stored:
+        """A START as the journal would keep it."""
+        compose = self.outbox.compose(Kind.START, StartBody(bytes(16)), Place("demo", MANIFEST.digest))
+        sealed = compose(Position(seq, b"p" * 32 if seq > 1 else b"", b"h" * 32))
+        return Stored(seq, Kind.START, sealed.digest, sealed.value, seen=False)
+
+    def read_back(self) -> None:
+        """Reads the whole topic back."""
+        for entry in self.sent():
+            self.outbox.read_back(envelope.open_record(TOPIC, entry, RING))
+
+    def sent(self) -> list[bytes]:
+        """What is on the topic."""
+        return [entry.value for entry in self.log.read({TOPIC: 0}, 100)]
+
+
+@pytest.fixture
+def case() -> Case:
+    """A fresh one."""
+    return Case()
+
+
+def test_records_go_out_once_in_order(case: Case) -> None:
+    """Whatever the order they were put in; a second send repeats nothing."""
+    first, second = case.stored(1), case.stored(2)
+    case.outbox.put(second)
+    case.outbox.put(first)
+    case.outbox.send()
+    case.outbox.send()
+    assert case.sent() == [first.value, second.value]
+
+
+def test_only_the_same_digest_is_read_back(case: Case) -> None:
+    """A foreign record at our number is not ours; ours is marked once."""
+    mine = case.stored(1)
+    case.clock.sleep(5)
+    foreign = case.stored(1)
+    case.outbox.put(mine)
+    case.outbox.read_back(envelope.open_record(TOPIC, foreign.value, RING))
+    assert case.outbox.waits(1)
+    case.outbox.send()
+    case.read_back()
+    case.read_back()
+    assert not case.outbox.waits(1)
+    assert case.journal.seen == [1]
+
+
+def test_a_lost_acknowledgement_sends_the_same_bytes(case: Case) -> None:
+    """Twice on the topic, to the byte, until it was read back."""
+    mine = case.stored(1)
+    case.outbox.put(mine)
+    case.log.lose_acknowledgements()
+    with pytest.raises(LogUnavailableError):
+        case.outbox.send()
+    case.outbox.send()
+    assert case.sent() == [mine.value, mine.value]
+
+
+def test_a_restart_takes_up_what_was_not_read_back(case: Case) -> None:
+    """The stored bytes of an earlier process go out."""
+    case.journal.held = [case.stored(1), case.stored(2)]
+    case.outbox.resume()
+    case.outbox.send()
+    assert case.sent() == [stored.value for stored in case.journal.held]
+
+
+def test_what_is_seen_is_not_sent(case: Case) -> None:
+    """A record that the journal saw on the topic stays where it is."""
+    mine = case.stored(1)
+    case.outbox.put(Stored(1, Kind.START, mine.digest, mine.value, seen=True))
+    case.outbox.send()
+    assert case.sent() == []
+
+
+def test_a_due_time_holds_back_what_follows(case: Case) -> None:
+    """Order is kept: nothing overtakes a record that waits for its tick."""
+    now = case.clock.monotonic()
+    case.outbox.put(case.stored(1), now + 2)
+    case.outbox.put(case.stored(2))
+    case.outbox.send()
+    assert case.sent() == []
+    assert case.outbox.wait(10.0) == 0.0
+    case.clock.sleep(2)
+    case.outbox.send()
+    assert len(case.sent()) == 2
+    assert case.outbox.wait(10.0) == 10.0
+
+
+def test_waiting_ends_at_the_due_time(case: Case) -> None:
+    """The loop wakes for the tick."""
+    case.outbox.put(case.stored(1), case.clock.monotonic() + 2)
+    assert case.outbox.wait(10.0) == pytest.approx(2.0)
+    assert case.outbox.wait(1.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("verdict", "helps"),
+    [(Verdict.BEHIND, "rebuild"), (Verdict.CLONED, "rebuild"), (Verdict.TRUNCATED, "resume")],
+)
+def test_a_disagreement_stops_and_says_what_helps(case: Case, verdict: Verdict, helps: str) -> None:
+    """Verdict, reason and command are in the message."""
+    case.outbox.check()
+    case.journal.report = TopicReport(verdict, "record 7 is odd")
+    with pytest.raises(TrainerStoppedError, match=f"{verdict}.*record 7 is odd.*tacit ledger {helps}"):
+        case.outbox.check([b"d" * 32])
