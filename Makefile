@@ -39,9 +39,9 @@ setup-system: ## List the Debian packages that the deeper tests want, ask, and i
 	sh tests/setup_system.sh
 
 fmt: $(VENV)/.dev ## Format the code
-	$(BIN)/ruff check --quiet --fix services tests bench proto; $(BIN)/ruff format --quiet services tests bench proto
+	$(BIN)/ruff check --quiet --fix services tests bench proto docs; $(BIN)/ruff format --quiet services tests bench proto docs
 
-check: $(VENV)/.dev ## Lint, types, layers, wire format, code shape
+check: $(VENV)/.dev ## Lint, types, layers, wire format, code shape, documents
 	$(BIN)/python tests/check.py
 
 test: $(VENV)/.dev ## Run the tests (a real Kafka broker included)

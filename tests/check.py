@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ["services", "tests", "bench", "proto"]
+FOLDERS = ["services", "tests", "bench", "proto", "docs"]
 GATES: dict[str, list[str]] = {
     "ruff": ["ruff", "check", "--quiet", *FOLDERS],
     "format": ["ruff", "format", "--quiet", "--check", *FOLDERS],
