@@ -101,6 +101,7 @@ def machine() -> dict[str, object]:
     """What a figure was measured on."""
     return {
         "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
         "architecture": platform.machine(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
