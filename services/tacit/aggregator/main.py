@@ -10,11 +10,10 @@ from tacit.aggregator import http, metrics
 from tacit.aggregator.handlers import Aggregator, Ports
 from tacit.aggregator.settings import AggregatorSettings
 from tacit.aggregator.views import Gauges
-from tacit.federation import Manifest
 from tacit.rounds.state import State
-from tacit.runtime import documents, faults
+from tacit.runtime import faults
+from tacit.runtime.accepted import Accepted, load_accepted, load_key
 from tacit.runtime.clock import SystemClock
-from tacit.runtime.contracts import load_contracts
 from tacit.runtime.exit_codes import ExitCode
 from tacit.runtime.health import Status
 from tacit.runtime.http_server import HttpServer
@@ -24,7 +23,6 @@ from tacit.runtime.log import Log
 from tacit.runtime.observing import Metrics, configure_logging, count_log_lines
 from tacit.runtime.settings import announce
 from tacit.wire import topics
-from tacit.wire.envelope import SigningKey
 
 
 def serve(settings: AggregatorSettings) -> ExitCode:
@@ -34,10 +32,10 @@ def serve(settings: AggregatorSettings) -> ExitCode:
     faults.install(os.environ)
     clock, measured = SystemClock(), Metrics(metrics.TABLE)
     count_log_lines(measured)
-    manifest = documents.load(Manifest, settings.manifest)
+    accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
     log = open_log(settings.log, topics.AGGREGATOR)
-    inbox = federation_inbox(log, manifest, settings.log.topic_prefix)
-    aggregator = _build(settings, manifest, log, inbox)
+    inbox = federation_inbox(log, accepted, settings.log.topic_prefix)
+    aggregator = _build(settings, accepted, log, inbox)
     gauges = Gauges(aggregator, inbox, measured)
     status = Status(clock)
 
@@ -61,15 +59,15 @@ def serve(settings: AggregatorSettings) -> ExitCode:
     return service.run()
 
 
-def _build(settings: AggregatorSettings, manifest: Manifest, log: Log, inbox: Inbox) -> Aggregator:
+def _build(settings: AggregatorSettings, accepted: Accepted, log: Log, inbox: Inbox) -> Aggregator:
     ports = Ports(
         log=log,
         inbox=inbox,
         lease=LockFileLease(settings.lock_file),
         clock=SystemClock(),
         entropy=secrets.token_bytes,
-        key=SigningKey.load(settings.signing_key),
+        key=load_key(settings.signing_key, accepted.manifest.aggregator),
         topic=topics.control(settings.log.topic_prefix).name,
     )
-    state = State(manifest, load_contracts(settings.contracts))
-    return Aggregator(state, canonical.encode(manifest), ports)
+    state = State(accepted.manifest, accepted.contracts)
+    return Aggregator(state, canonical.encode(accepted.manifest), ports)

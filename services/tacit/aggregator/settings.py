@@ -11,6 +11,7 @@ class AggregatorSettings(Settings):
     Attributes:
         log: The log.
         manifest: The accepted epoch, signed JSON or YAML.
+        earlier_manifests: The epochs before it, oldest first, from epoch 1.
         contracts: Folder of feature contracts.
         signing_key: PEM file of the aggregator's key.
         lock_file: Lease off Kubernetes: who holds this file's lock tries to lead.
@@ -19,6 +20,7 @@ class AggregatorSettings(Settings):
 
     log: LogSettings
     manifest: Path
+    earlier_manifests: tuple[Path, ...] = ()
     contracts: Path
     signing_key: Path
     lock_file: Path

@@ -199,7 +199,7 @@ def write_settings(folder: Folder, banks: Sequence[str], processes: Processes) -
     folder.settings("").parent.mkdir(exist_ok=True)
     wanted = {
         topics.AGGREGATOR: _consortium(folder, topics.AGGREGATOR) | {"lock_file": str(folder.path / "aggregator.lock")},
-        topics.REGISTRY: _shared(folder) | {"key_file": str(folder.key(topics.REGISTRY)), "data": str(folder.path / "registry")},
+        topics.REGISTRY: _consortium(folder, topics.REGISTRY) | {"folder": str(folder.path / "registry")},
     }
     wanted |= {f"trainer-{bank}": _trainer(folder, bank, processes) for bank in banks}
     wanted |= {f"scorer-{bank}": _scorer(folder, bank) for bank in processes.scoring}

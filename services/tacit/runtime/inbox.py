@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tacit.federation import Manifest
 from tacit.rounds.types import Checked
+from tacit.runtime.accepted import Accepted
 from tacit.runtime.log import Log
 from tacit.wire import envelope, topics
-from tacit.wire.envelope import InvalidRecord, KeyRing
+from tacit.wire.envelope import InvalidRecord
 
 LISTED = 1000
 """Invalid records that are listed; the counters go on."""
@@ -71,18 +71,15 @@ class Inbox:
             self.listed.append(invalid)
 
 
-def federation_inbox(log: Log, manifest: Manifest, prefix: str, *, versions: bool = False) -> Inbox:
+def federation_inbox(log: Log, accepted: Accepted, prefix: str) -> Inbox:
     """An inbox over the control topic and every member's own topic; the topics are made where they do not exist.
 
     Args:
         log: The log.
-        manifest: The accepted epoch: its members, and the keys that records are checked against.
+        accepted: The members of the epoch in force, and the keys that records are checked against.
         prefix: Of topic names.
-        versions: Whether to follow the versions topic, too.
     """
-    names = [topics.control(prefix).name, *(topics.bank(prefix, member.id).name for member in manifest.members)]
-    if versions:
-        names.append(topics.versions(prefix).name)
+    members = accepted.manifest.members
+    names = [topics.control(prefix).name, *(topics.bank(prefix, member.id).name for member in members)]
     log.create(names)
-    ring = KeyRing([manifest])
-    return Inbox(log, names, lambda topic, value: envelope.open_record(topic, value, ring))
+    return Inbox(log, names, lambda topic, value: envelope.open_record(topic, value, accepted.ring))

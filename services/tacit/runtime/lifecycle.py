@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from tacit.features.spec import ContractError
+from tacit.federation import FederationError
 from tacit.runtime.bound_ports import add_ports, remove_ports
 from tacit.runtime.clock import Clock
 from tacit.runtime.exit_codes import ExitCode
@@ -21,6 +23,7 @@ from tacit.runtime.log import LogDeniedError, LogUnavailableError
 from tacit.runtime.loop import Loop
 from tacit.runtime.observing import Metrics, get_logger
 from tacit.runtime.settings import SettingsError
+from tacit.wire.errors import WireError
 
 STEP_SECONDS = 1.0
 """Longest time that a step waits for work, and so the usual delay of a stop."""
@@ -36,6 +39,9 @@ _CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
     (PortTakenError, ExitCode.TEMPORARY),
     (LogUnavailableError, ExitCode.TEMPORARY),
     (LogDeniedError, ExitCode.DENIED),
+    (ContractError, ExitCode.DATA),
+    (FederationError, ExitCode.DATA),
+    (WireError, ExitCode.DATA),
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
 )
 

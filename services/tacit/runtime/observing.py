@@ -34,7 +34,12 @@ _NAME = re.compile(r"tacit_[a-z0-9]+(_[a-z0-9]+)*")
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,30}")
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 # The Kafka adapter turns every failure into an error of its own; the client would add a line per attempt to reconnect.
-_CHATTY = {"httpx": logging.WARNING, "kafka": logging.CRITICAL, "uvicorn": logging.WARNING, "sqlalchemy": logging.WARNING}
+_CHATTY = {
+    "httpx": logging.WARNING,
+    "kafka": logging.CRITICAL,
+    "uvicorn": logging.WARNING,
+    "sqlalchemy": logging.WARNING,
+}
 
 
 class ObservingError(ValueError):

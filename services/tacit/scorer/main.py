@@ -5,11 +5,9 @@ from collections.abc import Callable
 from tacit.adapters.bundles import BundleFolder
 from tacit.adapters.local_models import FileLocalModels, HttpLocalModels, address_in
 from tacit.adapters.logs import open_log
-from tacit.federation import Manifest
 from tacit.rounds.types import Checked
-from tacit.runtime import documents
+from tacit.runtime.accepted import Accepted, load_accepted
 from tacit.runtime.clock import SystemClock
-from tacit.runtime.contracts import load_contracts
 from tacit.runtime.exit_codes import ExitCode
 from tacit.runtime.health import Status, health_app
 from tacit.runtime.http_server import HttpServer
@@ -36,13 +34,13 @@ class VersionRecords:
 
     Args:
         open_log: Opens the log.
-        manifest: The accepted epoch: its keys decide whose signature counts.
+        ring: Keys of the accepted epochs: they decide whose signature counts.
         topic: Name of the versions topic.
     """
 
-    def __init__(self, open_log: Callable[[], Log], manifest: Manifest, topic: str) -> None:
+    def __init__(self, open_log: Callable[[], Log], ring: KeyRing, topic: str) -> None:
         self._open = open_log
-        self._ring = KeyRing([manifest])
+        self._ring = ring
         self._topic = topic
         self._log: Log | None = None
         self._inbox: Inbox | None = None
@@ -88,11 +86,11 @@ def serve(settings: ScorerSettings) -> ExitCode:
     count_log_lines(measured)
     name = f"{settings.bank}.scorer"
     topic = topics.versions(settings.log.topic_prefix).name
-    manifest = documents.load(Manifest, settings.manifest)
-    records = VersionRecords(lambda: open_log(settings.log, name), manifest, topic)
+    accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts, all_contracts=False)
+    records = VersionRecords(lambda: open_log(settings.log, name), accepted.ring, topic)
     local = local_models(settings)
     scorer = Scorer(
-        Choices(_rules(settings), settings.model, settings.local_seconds),
+        Choices(_rules(settings, accepted), settings.model, settings.local_seconds),
         Ports(records, local, BundleFolder(settings.cache), clock),
     )
     gauges, status = Gauges(scorer, measured), Status(clock)
@@ -138,9 +136,9 @@ def readiness(scorer: Scorer, status: Status) -> tuple[bool, str]:
     return False, "no verified model yet" if well else reason
 
 
-def _rules(settings: ScorerSettings) -> Rules:
+def _rules(settings: ScorerSettings, accepted: Accepted) -> Rules:
     defaults = Thresholds(*settings.thresholds.margins)
-    return Rules(load_contracts(settings.contracts), defaults, settings.pinned_digest)
+    return Rules(accepted.contracts, defaults, settings.pinned_digest)
 
 
 def _servers(settings: ScorerSettings, scorer: Scorer, status: Status, measured: Metrics) -> dict[str, HttpServer]:

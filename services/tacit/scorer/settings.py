@@ -43,6 +43,7 @@ class ScorerSettings(Settings):
         bank: The bank's id.
         log: The log.
         manifest: The accepted epoch, signed JSON or YAML.
+        earlier_manifests: The epochs before it, oldest first, from epoch 1.
         contracts: Folder of feature contracts.
         cache: Folder of the last models that served; a disk of this machine, for the scorer alone.
         model: Name of the model to serve; None: the one in the cache, else the first that has a serving alias.
@@ -59,6 +60,7 @@ class ScorerSettings(Settings):
     bank: Id
     log: LogSettings
     manifest: Path
+    earlier_manifests: tuple[Path, ...] = ()
     contracts: Path
     cache: Path
     model: Id | None = None

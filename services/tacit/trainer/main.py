@@ -14,11 +14,11 @@ from tacit.adapters import rows
 from tacit.adapters.journal import Journal
 from tacit.adapters.logs import open_log
 from tacit.adapters.rows import RowMapping
-from tacit.federation import Manifest, Policy, check_policy
+from tacit.federation import Policy, check_policy
 from tacit.learning import kernel
 from tacit.runtime import documents, faults
+from tacit.runtime.accepted import Accepted, load_accepted, load_key
 from tacit.runtime.clock import SystemClock
-from tacit.runtime.contracts import load_contracts
 from tacit.runtime.exit_codes import ExitCode
 from tacit.runtime.health import Status, health_app
 from tacit.runtime.http_server import HttpServer
@@ -30,13 +30,13 @@ from tacit.runtime.settings import SettingsError, announce
 from tacit.runtime.worker import ThreadWorker
 from tacit.trainer import handlers, http, http_ledger, metrics
 from tacit.trainer.choice import LocalChoice
+from tacit.trainer.gauges import Gauges, Sources, TimedWorker
 from tacit.trainer.handlers import Trainer
 from tacit.trainer.outbox import Author, Outbox
 from tacit.trainer.policy import cap_nano
 from tacit.trainer.ports import RowsUnusableError
 from tacit.trainer.settings import TrainerSettings
 from tacit.wire import topics
-from tacit.wire.envelope import SigningKey
 
 LOCAL = "local"
 """Folder of the bank's own model."""
@@ -78,11 +78,12 @@ class BankRows:
 
 @dataclass(frozen=True)
 class Resources:
-    """What is opened once and closed at the end."""
+    """What the parts of a trainer share; log, journal and worker are closed at the end."""
 
     log: Log
     journal: Journal
     worker: ThreadWorker
+    measured: Metrics
 
 
 def serve(settings: TrainerSettings) -> ExitCode:
@@ -93,17 +94,23 @@ def serve(settings: TrainerSettings) -> ExitCode:
     count_log_lines(measured)
     faults.install(os.environ)
     kernel.use(compiled.find())
-    policy, manifest = documents.load(Policy, settings.policy), documents.load(Manifest, settings.manifest)
-    objections = check_policy(policy, manifest)
+    policy = documents.load(Policy, settings.policy)
+    accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
+    objections = check_policy(policy, accepted.manifest)
     if objections:
         raise SettingsError(f"{settings.policy} does not accept {settings.manifest}: {'; '.join(objections)}")
     clock = SystemClock()
     log = open_log(settings.log, policy.bank)
     journal = _open_journal(settings, policy)
     worker = ThreadWorker()
-    trainer = _build(settings, policy, manifest, Resources(log, journal, worker))
+    trainer, gauges = _build(settings, policy, accepted, Resources(log, journal, worker, measured))
     doorway = http.Doorway(trainer, journal, settings.folder / LOCAL)
     status = Status(clock, lambda: (trainer.ready, "reading the log"))
+
+    def step(timeout: float) -> None:
+        trainer.step(timeout)
+        with trainer.lock:
+            gauges.update()
 
     def close() -> None:
         worker.close()
@@ -114,7 +121,7 @@ def serve(settings: TrainerSettings) -> ExitCode:
     http_ledger.add_ledger(private, journal, trainer.lock, settings.folder)
     service = Service(
         policy.bank,
-        trainer.step,
+        step,
         close,
         _servers(settings, policy.bank, private, health_app(status.live, status.ready, measured.expose)),
         clock,
@@ -125,23 +132,28 @@ def serve(settings: TrainerSettings) -> ExitCode:
     return service.run()
 
 
-def _build(settings: TrainerSettings, policy: Policy, manifest: Manifest, resources: Resources) -> Trainer:
+def _build(
+    settings: TrainerSettings, policy: Policy, accepted: Accepted, resources: Resources
+) -> tuple[Trainer, Gauges]:
     clock, prefix = SystemClock(), settings.log.topic_prefix
     own = topics.bank(prefix, policy.bank).name
-    author = Author(policy.bank, SigningKey.load(settings.signing_key), own)
+    key = load_key(settings.signing_key, accepted.manifest.by_id[policy.bank].signing_key)
+    author = Author(policy.bank, key, own)
     source = BankRows(settings.source, documents.load(RowMapping, settings.mapping), settings.feeds)
     ports = handlers.Ports(
-        inbox=federation_inbox(resources.log, manifest, prefix),
+        inbox=federation_inbox(resources.log, accepted, prefix),
         outbox=Outbox(author, resources.journal, resources.log, clock),
         journal=resources.journal,
         rows=source,
-        worker=resources.worker,
+        worker=TimedWorker(resources.worker, clock, resources.measured),
         clock=clock,
         entropy=secrets.token_bytes,
     )
-    bank = handlers.Bank(policy, manifest, load_contracts(settings.contracts), settings.folder / "snapshots", own)
+    bank = handlers.Bank(policy, accepted.manifest, accepted.contracts, settings.folder / "snapshots", own)
     choice = LocalChoice(settings.folder / LOCAL, resources.worker, source.zone, settings.threads)
-    return Trainer(bank, ports, choice.took)
+    trainer = Trainer(bank, ports, choice.took)
+    sources = Sources(policy.bank, trainer.state, ports.inbox, resources.journal, lambda: ports.outbox.released)
+    return trainer, Gauges(sources, resources.measured)
 
 
 def _open_journal(settings: TrainerSettings, policy: Policy) -> Journal:

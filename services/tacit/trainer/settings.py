@@ -15,6 +15,7 @@ class TrainerSettings(Settings):
     Attributes:
         log: The log.
         manifest: The accepted epoch, signed JSON or YAML.
+        earlier_manifests: The epochs before it, oldest first, from epoch 1.
         policy: The bank's policy.
         contracts: Folder of feature contracts.
         signing_key: PEM file of the bank's record key.
@@ -29,6 +30,7 @@ class TrainerSettings(Settings):
 
     log: LogSettings
     manifest: Path
+    earlier_manifests: tuple[Path, ...] = ()
     policy: Path
     contracts: Path
     signing_key: Path

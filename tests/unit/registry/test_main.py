@@ -9,6 +9,7 @@ import pytest
 import structlog
 import yaml
 
+import federation_cases
 from registry_cases import VERSIONS, Case, Desk
 from tacit import canonical
 from tacit.adapters.sqlite_log import SqliteLog
@@ -52,13 +53,18 @@ def folder(case: Case, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def started(folder: Path) -> ExitCode:
+    """Starts the process as `tacit serve` does and waits for its end."""
+    return lifecycle.run_process(lambda: main.serve(settings.load(RegistrySettings, folder / "registry.yaml")))
+
+
 def write_settings(folder: Path, **changes: object) -> None:
     """The settings file; changes replace or add."""
     values: dict[str, object] = {
         "manifest": str(folder / "manifest.json"),
         "contracts": str(folder / "contracts"),
-        "key_file": str(folder / "registry.pem"),
-        "data": str(folder / "data"),
+        "signing_key": str(folder / "registry.pem"),
+        "folder": str(folder / "data"),
         "log": {"kind": "embedded", "path": str(folder / "log.sqlite")},
         "ports_file": str(folder / "ports.json"),
     }
@@ -97,7 +103,7 @@ def test_it_publishes_serves_and_stops(case: Case, folder: Path, monkeypatch: py
         answers.extend(httpx.get(f"http://127.0.0.1:{port}{path}") for path in paths)
 
     stop_after(monkeypatch, look)
-    assert main.run(folder / "registry.yaml") is ExitCode.OK
+    assert started(folder) is ExitCode.OK
     assert [answer.status_code for answer in answers] == [200, 200, 200]
     assert len(answers[1].json()["versions"]) == len(case.runs)
     assert answers[2].content == case.file("auto")
@@ -109,7 +115,7 @@ def test_it_publishes_serves_and_stops(case: Case, folder: Path, monkeypatch: py
     ("changes", "code"),
     [
         ({"manifest": "nowhere.json"}, ExitCode.DATA),
-        ({"key_file": "nowhere.pem"}, ExitCode.DATA),
+        ({"signing_key": "nowhere.pem"}, ExitCode.DATA),
         ({"contracts": "nowhere"}, ExitCode.USAGE),
         ({"log": {"kind": "embedded"}}, ExitCode.USAGE),
         ({"database_url": "nosuchdatabase://host/db"}, ExitCode.UNAVAILABLE),
@@ -121,14 +127,14 @@ def test_it_publishes_serves_and_stops(case: Case, folder: Path, monkeypatch: py
 def test_what_cannot_be_used_ends_with_its_code(folder: Path, changes: dict[str, object], code: ExitCode) -> None:
     """Documents, settings and storage have codes of their own."""
     write_settings(folder, **changes)
-    assert main.run(folder / "registry.yaml") is code
+    assert started(folder) is code
 
 
 def test_another_key_than_the_manifest_s_is_refused(folder: Path) -> None:
     """Its records would be no registry's."""
     (folder / "registry.pem").unlink()
     SigningKey.generate().save(folder / "registry.pem")
-    assert main.run(folder / "registry.yaml") is ExitCode.DATA
+    assert started(folder) is ExitCode.DATA
 
 
 def test_a_manifest_without_its_signatures_is_refused(case: Case, folder: Path) -> None:
@@ -136,26 +142,26 @@ def test_a_manifest_without_its_signatures_is_refused(case: Case, folder: Path) 
     plain = canonical.plain(case.fed.manifest)
     plain["signatures"] = plain["signatures"][:1]
     (folder / "manifest.json").write_bytes(canonical.encode(plain))
-    assert main.run(folder / "registry.yaml") is ExitCode.DATA
+    assert started(folder) is ExitCode.DATA
 
 
 def test_a_contract_of_the_manifest_must_be_at_hand(folder: Path) -> None:
     """Without it no run could be verified."""
-    (folder / "contracts" / "card.json").unlink()
-    assert main.run(folder / "registry.yaml") is ExitCode.DATA
+    (folder / "contracts" / "card.json").write_bytes(canonical.encode(federation_cases.CONTRACT))
+    assert started(folder) is ExitCode.DATA
 
 
 def test_a_log_file_that_is_none_ends_the_start(folder: Path) -> None:
     """The process says so and ends with a code, not a trace."""
     (folder / "log.sqlite").write_bytes(b"something else" * 100)
-    assert main.run(folder / "registry.yaml") is not ExitCode.OK
+    assert started(folder) is not ExitCode.OK
 
 
 def test_a_fault_that_is_not_allowed_ends_the_start(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Named points are armed from the environment, in tests only."""
     monkeypatch.setenv("TACIT_FAULT", "registry.version-stored")
     monkeypatch.delenv("TACIT_TEST_FAULTS", raising=False)
-    assert main.run(folder / "registry.yaml") is ExitCode.FATAL
+    assert started(folder) is ExitCode.FATAL
 
 
 def test_the_command_line_serves_with_settings_that_it_read(folder: Path) -> None:
@@ -178,7 +184,7 @@ def test_settings_name_what_is_missing() -> None:
     """All of them at once."""
     with pytest.raises(SettingsError) as caught:
         settings.load(RegistrySettings)
-    assert all(name in str(caught.value) for name in ("manifest", "contracts", "key_file", "data", "log"))
+    assert all(name in str(caught.value) for name in ("manifest", "contracts", "signing_key", "folder", "log"))
 
 
 def test_every_metric_is_declared_once_and_shareable() -> None:

@@ -5,6 +5,7 @@ import pytest
 from tacit.adapters.memory import MemoryLog
 from tacit.rounds.types import Kind
 from tacit.runtime import inbox as subject
+from tacit.runtime.accepted import Accepted
 from tacit.runtime.inbox import Inbox, federation_inbox
 from tacit.runtime.log import LogUnavailableError
 from tacit.wire import envelope
@@ -84,12 +85,10 @@ def test_a_limit_is_kept(log: MemoryLog, inbox: Inbox) -> None:
     assert [len(inbox.poll(0.0, limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-@pytest.mark.parametrize("versions", [False, True])
-def test_a_federations_inbox_makes_and_follows_its_topics(versions: bool) -> None:
-    """Control, every member's topic, and versions where asked for."""
+def test_a_federations_inbox_makes_and_follows_its_topics() -> None:
+    """Control and every member's topic."""
     log = MemoryLog()
-    made = federation_inbox(log, MANIFEST, "tacit", versions=versions)
-    expected = {CONTROL, *(f"tacit.bank.v1.{bank}" for bank in BANKS)}
-    assert set(made.positions) == expected | ({"tacit.versions.v1"} if versions else set())
+    made = federation_inbox(log, Accepted((MANIFEST,), {}), "tacit")
+    assert set(made.positions) == {CONTROL, *(f"tacit.bank.v1.{bank}" for bank in BANKS)}
     log.append(ASH, b"k", record(Kind.START).value)
     assert [item.header.sender for item in made.poll(0.0)] == ["ash"]

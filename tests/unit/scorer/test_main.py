@@ -30,7 +30,7 @@ from tacit.scorer.settings import ScorerSettings
 
 def records_of(open_log: Any) -> VersionRecords:  # noqa: ANN401  a way to open a log
     """The versions topic of a log."""
-    return VersionRecords(open_log, wire_cases.MANIFEST, TOPIC)
+    return VersionRecords(open_log, wire_cases.RING, TOPIC)
 
 
 def settings_of(folder: Path, **changes: Any) -> ScorerSettings:  # noqa: ANN401  any setting
