@@ -52,7 +52,7 @@ def links(page: str, text: str, files: frozenset[str], headings: Mapping[str, fr
         files: Every file of the tree, by its path from the root.
         headings: Anchors of every page.
     """
-    for target, anchor in LINK.findall(FENCE.sub("", text)):
+    for target, anchor in LINK.findall(SPAN.sub("", FENCE.sub("", text))):
         if SCHEME.match(target):
             continue
         found = os.path.normpath(PurePosixPath(page).parent / target) if target else page

@@ -51,6 +51,8 @@ def found(page: str, text: str) -> list[str]:
         "[site](https://example.org/x.md)",
         "[mail](mailto:a@example.org)",
         "```\n[in code](gone.md)\n```",
+        "matches `[a-z]([a-z]x)?`",
+        "[`a`](a.md)",
     ],
 )
 def test_links_that_hold(text: str) -> None:
