@@ -45,6 +45,12 @@ class Outbox:
         self._waiting: dict[int, Stored] = {}
         self._due: dict[int, float] = {}
         self._sent: set[int] = set()
+        self._released: set[int] = set()
+
+    @property
+    def released(self) -> int:
+        """How many noised vectors of this bank its topic shows, repeats left out."""
+        return len(self._released)
 
     def resume(self) -> None:
         """Takes up what an earlier process stored and may not have sent."""
@@ -53,6 +59,8 @@ class Outbox:
     def read_back(self, record: Checked) -> None:
         """Notes a record of the own topic."""
         self._own.append(record)
+        if record.header.kind is Kind.RELEASE:
+            self._released.add(record.header.seq)
         stored = self._waiting.get(record.header.seq)
         if stored is not None and stored.digest == record.digest:
             self._journal.mark_seen(stored.seq)
