@@ -19,7 +19,8 @@ from tacit.cli.demo_data import Dates, Source
 from tacit.cli.layout import Folder, LayoutError
 from tacit.features.spec import Contract
 from tacit.federation import Cap, Manifest
-from tacit.learning.types import Learner, QualityPlan, Shares
+from tacit.learning.course import LOCAL_LEARNER
+from tacit.learning.types import QualityPlan, Shares
 from tacit.privacy.types import Mode, Unit
 from tacit.rounds.plan import Plan, Promote
 from tacit.rounds.terms import Terms, work_out
@@ -121,7 +122,7 @@ def make_plan(wish: Wish, manifest: Manifest, contract: Contract, dates: Dates, 
         delta=min(DELTA, Fraction(1, population)),
         population=population,
         window=dates.window,
-        learner=Learner(),
+        learner=LOCAL_LEARNER,
         shares=SHARES,
         nonce=secrets.token_hex(32),
         quality=QualityPlan(),

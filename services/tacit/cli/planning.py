@@ -17,6 +17,8 @@ from tacit.adapters.journal import EVERY
 from tacit.cli.text import epsilon as words
 from tacit.features.spec import Contract
 from tacit.federation import Manifest, Policy
+from tacit.learning.course import LOCAL_LEARNER
+from tacit.learning.types import Learner
 from tacit.privacy import accounting, calibration
 from tacit.privacy.types import GRID, Mode
 from tacit.rounds.plan import Plan
@@ -53,11 +55,11 @@ learner:
   rounds: 32
   momentum: "0.8"
   damp: "0.5"
-  kappa: "0.3"                   # weight of the noise level in the preconditioner
+  kappa: "{kappa}"                   # weight of the noise level in the preconditioner
   ridge: "0.3"
   average: 8                     # last iterates that are averaged
   starting_margin: "-4.59512"    # log-odds of the public starting rate, here 1 %
-  clip: {{preconditioner: "1", gradient: "2"}}
+  clip: {{preconditioner: "1", gradient: "{gradient}"}}
   expected_fraud_units: {fraud_units}     # public guess of units with a fraud, over all banks
 shares: {{preconditioner: "0.05", gradients: "0.90", quality: "0.05"}}
 quality:
@@ -186,6 +188,7 @@ def new(wish: Wish, manifest: Manifest, contract: Contract, today: dt.date) -> s
         PlanError: If it is out of range.
     """
     mode = wish.mode or manifest.modes[0]
+    learner = LOCAL_LEARNER if mode is Mode.LOCAL else Learner()
     text = TEMPLATE.format(
         federation=manifest.federation,
         manifest=canonical.label(manifest.digest),
@@ -200,6 +203,8 @@ def new(wish: Wish, manifest: Manifest, contract: Contract, today: dt.date) -> s
         end=wish.end or today - dt.timedelta(days=14),
         days=wish.days,
         paid_retries=0 if mode is Mode.LOCAL else 2,
+        kappa=canonical.number(learner.kappa),
+        gradient=canonical.number(learner.clip.gradient),
     )
     work_out(read(text.encode(), manifest, contract), contract, manifest)
     return text

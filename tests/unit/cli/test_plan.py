@@ -91,7 +91,7 @@ def test_figures_follow_from_the_terms(plan: Plan, place: Federation3) -> None:
     assert found.vector_bytes == 8 * sum(stage.cells for stage in terms.stages)
     gradient = found.stages[1]
     assert gradient.sigma_grid**2 == pytest.approx(terms.budget.noises[1].variance)
-    assert gradient.sigma_clips == pytest.approx(gradient.sigma_grid / (2 * GRID))
+    assert gradient.sigma_clips == pytest.approx(gradient.sigma_grid / (float(terms.stages[1].clip) * GRID))
     assert found.months[0] == "2018-04"
     assert Fraction(found.epsilon) <= plan.epsilon
 
