@@ -13,7 +13,7 @@ from tacit import canonical
 from tacit.cli import planning
 from tacit.cli.main import run
 from tacit.federation import Cap, Policy
-from tacit.learning.types import Learner
+from tacit.learning.course import LOCAL_LEARNER
 from tacit.privacy import accounting
 from tacit.privacy.types import GRID, Mode
 from tacit.rounds.plan import Plan, PlanError
@@ -53,7 +53,7 @@ def policy(place: Federation3) -> Policy:
 def test_a_new_plan_has_the_defaults_of_the_product(plan: Plan, place: Federation3) -> None:
     """Figures of formats 1; a learner that says nothing is the same learner."""
     assert plan.manifest == canonical.label(place.manifest.digest)
-    assert plan.learner == Learner()
+    assert plan.learner == LOCAL_LEARNER
     assert (plan.epsilon, plan.delta, plan.population) == (1, Fraction(1, 10**5), 10_000)
     assert (plan.mode, plan.paid_retries) == (Mode.LOCAL, 0)
     assert plan.window.ready == TODAY
