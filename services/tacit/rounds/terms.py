@@ -2,7 +2,9 @@
 
 import datetime as dt
 import hashlib
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from tacit import canonical
 from tacit.features.spec import Contract
@@ -49,14 +51,20 @@ class Terms:
 
     @property
     def unit_text(self) -> str:
-        """The unit as it must be printed: "given the feature table" whenever a column mixes customers (protocol 6)."""
-        suffix = ", given the feature table" if self.contract.mixing and self.plan.unit is Unit.CUSTOMER else ""
-        return f"{self.plan.unit}{suffix}"
+        """The unit as it must be printed (protocol 6).
+
+        "Given the feature table" stands behind `customer` whenever a column mixes customers, and behind `record`
+        whenever a column looks at any other row, the customer's own included.
+        """
+        columns = self.contract.columns
+        windows = self.plan.unit is Unit.RECORD and any(column.of is not None for column in columns)
+        return f"{self.plan.unit}{', given the feature table' if self.contract.mixing or windows else ''}"
 
     @property
     def epsilon(self) -> str:
         """Epsilon of the reserved rho, as a decimal string rounded up at the sixth place."""
-        return f"{-(-int(self.budget.epsilon * 10**9 + 1) // 1000) / 10**6:.6f}"
+        millionths = math.ceil(Fraction(self.budget.epsilon) * 10**6)
+        return f"{millionths // 10**6}.{millionths % 10**6:06d}"
 
     def seed(self, run: bytes, roster: bytes) -> bytes:
         """The public seed of random structures: committed before anybody knows who takes part (protocol 8).

@@ -81,14 +81,34 @@ def test_a_smaller_epsilon_costs_more_noise() -> None:
 
 
 def test_the_unit_as_it_must_be_printed() -> None:
-    """A column that mixes customers is said; record level needs no such words."""
+    """A column that mixes customers is said; at record level so is any column that looks at another row."""
     assert terms().unit_text == "customer"
     first = replace(cases.CONTRACT.columns[0], provenance=Provenance.MIXING)
     mixed = replace(cases.CONTRACT, columns=(first, *cases.CONTRACT.columns[1:]))
     epoch = manifest(mixed)
     asked = plan(epoch, contract=canonical.label(mixed.digest))
     assert work_out(asked, mixed, epoch).unit_text == "customer, given the feature table"
-    assert work_out(replace(asked, unit=Unit.RECORD), mixed, epoch).unit_text == "record"
+    assert work_out(replace(asked, unit=Unit.RECORD), mixed, epoch).unit_text == "record, given the feature table"
+    plain = manifest(cases.CONTRACT)
+    assert work_out(plan(plain, unit=Unit.RECORD), cases.CONTRACT, plain).unit_text == "record"
+
+
+def test_customer_windows_condition_a_record_level_claim() -> None:
+    """A window over the customer's other rows is that customer's own, but it is not the row's own."""
+    window = replace(cases.CONTRACT.columns[0], of="mean(amount)", key="customer", days=7)
+    own = replace(cases.CONTRACT, columns=(window, *cases.CONTRACT.columns[1:]))
+    epoch = manifest(own)
+    asked = plan(epoch, contract=canonical.label(own.digest))
+    assert work_out(asked, own, epoch).unit_text == "customer"
+    assert work_out(replace(asked, unit=Unit.RECORD), own, epoch).unit_text == "record, given the feature table"
+
+
+def test_a_whole_epsilon_is_printed_as_it_is() -> None:
+    """Rounding up changes no value that six places can hold."""
+    worked = terms()
+    exactly = replace(worked, budget=replace(worked.budget, epsilon=8.0))
+    assert exactly.epsilon == "8.000000"
+    assert replace(worked, budget=replace(worked.budget, epsilon=0.1)).epsilon == "0.100001"
 
 
 def test_the_seed_is_committed_by_run_and_roster() -> None:
