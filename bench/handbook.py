@@ -105,7 +105,7 @@ def chosen(book: Handbook, it: Bank, model: bytes, base: Margins) -> Margins:
     made = local.choose(known, book.contract, (span.start, span.end), LocalSettings())
     if made.choice is Choice.GLOBAL or made.booster is None:
         return base
-    document = {"choice": made.choice, "booster": made.booster.decode()}
+    document = {"choice": made.choice, "booster": made.booster.decode(), "global_share": made.global_share}
     return lines.chosen_margins(document, it.rows.test, base)
 
 

@@ -185,7 +185,8 @@ def _live(
         contract=version.contract,
         sequence=bundle.sequence,
     )
-    return Live(identity, contract, _thresholds(version, document, choice, defaults), engine, local)
+    share = document.global_share if document is not None else 1.0
+    return Live(identity, contract, _thresholds(version, document, choice, defaults), engine, local, share=share)
 
 
 def _thresholds(

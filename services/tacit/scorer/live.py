@@ -93,17 +93,27 @@ class Live:
         thresholds: Of the margins that it gives.
         engine: The global model.
         local: The bank's own booster, over `local_names`; None exactly for `Choice.GLOBAL`.
+        share: Share of the global margin that the booster starts from, 0 to 1; not used unless `Choice.GLOBAL_LOCAL`.
 
     Attributes:
         rows: Reads rows of the contract.
 
     Raises:
-        ModelError: If the local part does not fit the choice.
+        ModelError: If the local part does not fit the choice, or the share is outside its range.
     """
 
     def __init__(
-        self, identity: Identity, contract: Contract, thresholds: Thresholds, engine: Engine, local: Engine | None
+        self,
+        identity: Identity,
+        contract: Contract,
+        thresholds: Thresholds,
+        engine: Engine,
+        local: Engine | None,
+        *,
+        share: float = 1.0,
     ) -> None:
+        if not 0.0 <= share <= 1.0:
+            raise ModelError(f"the share of the global margin must be from 0 to 1, got {share}")
         if (local is None) != (identity.choice is Choice.GLOBAL):
             raise ModelError(f"choice {identity.choice}: a local model must be there unless the choice is global")
         if local is not None and local.names != local_names(contract):
@@ -114,6 +124,7 @@ class Live:
         self.rows = RowReader(contract)
         self._engine = engine
         self._local = local
+        self._share = share if identity.choice is Choice.GLOBAL_LOCAL else 0.0
 
     def score(self, row: Sequence[float]) -> Score:
         """Scores one row.
@@ -134,7 +145,7 @@ class Live:
         if self._local is None:
             return self._engine.margin(values)
         features = np.concatenate((values, ratio_values(values[None, :], self.contract)[0]))
-        base = self._engine.margin(values) if self.identity.choice is Choice.GLOBAL_LOCAL else 0.0
+        base = self._engine.margin(values) * self._share if self._share else 0.0
         return self._local.margin(features, base)
 
     def margins(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -152,8 +163,8 @@ class Live:
         if self._local is None or values.ndim != 2 or values.shape[1] != len(self.contract.columns):  # noqa: PLR2004
             return self._engine.margins(values)
         features = np.hstack((values, ratio_values(values, self.contract)))
-        if self.identity.choice is Choice.GLOBAL_LOCAL:
-            return self._local.margins(features, self._engine.margins(values))
+        if self._share:
+            return self._local.margins(features, self._engine.margins(values) * self._share)
         return self._local.margins(features, np.zeros(values.shape[0]))
 
     def warm(self) -> None:

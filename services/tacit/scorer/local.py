@@ -52,6 +52,7 @@ class LocalDocument(_Part):
         names: Features of the local booster, in order.
         thresholds: Margins at and above which a row is reviewed or declined; None if they are not known.
         booster: XGBoost JSON model file; None where there is none.
+        global_share: Share of the global margin that the booster starts from, for `Choice.GLOBAL_LOCAL`.
     """
 
     api: Literal["tacit.local/v1"]
@@ -62,6 +63,7 @@ class LocalDocument(_Part):
     names: tuple[str, ...] = ()
     thresholds: LocalThresholds | None = None
     booster: str | None = None
+    global_share: Annotated[FiniteFloat, Field(ge=0, le=1)] = 1.0
 
 
 def parse(data: bytes) -> LocalDocument:

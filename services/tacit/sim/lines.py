@@ -158,7 +158,9 @@ def chosen_margins(document: Mapping[str, Any], rows: Scored, base: Margins) -> 
         return base
     booster = xgboost.Booster()
     booster.load_model(bytearray(document["booster"].encode()))
-    return margins_of(booster, rows, base if document["choice"] == Choice.GLOBAL_LOCAL else None)
+    return margins_of(
+        booster, rows, base * document["global_share"] if document["choice"] == Choice.GLOBAL_LOCAL else None
+    )
 
 
 def figures(labels: NDArray[np.uint8], margins: Margins) -> Figures:

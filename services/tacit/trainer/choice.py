@@ -98,6 +98,7 @@ def _document(run: Run, model: str, made: LocalModel | None) -> dict[str, object
         "choice": made.choice if made is not None else local.Choice.GLOBAL,
         "precision": dict(made.precision) if made is not None else {},
         "frauds": made.frauds if made is not None else 0,
+        "global_share": made.global_share if made is not None else 1.0,
         "names": list(made.names) if made is not None else [],
         "thresholds": {"review": thresholds.review, "decline": thresholds.decline} if thresholds is not None else None,
         "booster": made.booster.decode() if made is not None and made.booster is not None else None,

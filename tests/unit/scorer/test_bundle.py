@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from scorer_cases import (
     document_of,
     label,
     local_booster,
+    rows_of,
     version_of,
 )
 from tacit import canonical
@@ -51,6 +53,17 @@ def test_the_banks_choice_is_loaded(choice: str) -> None:
     live = assemble(bundle_of(document=document_of(MODELS[0], **{**BOTH, "choice": choice})), RULES)
     assert live.identity.choice == choice
     assert live.thresholds == Thresholds(1.5, 3.5)
+
+
+def test_the_share_of_the_global_margin_is_loaded() -> None:
+    """The same booster on half the margin scores by that much less."""
+    rows = rows_of(3, 20)
+    whole, half, none = (
+        assemble(bundle_of(document=document_of(MODELS[0], **{**BOTH, "global_share": share})), RULES).margins(rows)
+        for share in (1.0, 0.5, 0.0)
+    )
+    np.testing.assert_allclose(half, (whole + none) / 2, atol=1e-5, rtol=0)
+    assert not np.allclose(half, whole, atol=1e-3)
 
 
 @pytest.mark.parametrize("choice", ["alone", "global+local"])

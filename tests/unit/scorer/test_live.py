@@ -22,10 +22,10 @@ def identity(choice: Choice) -> Identity:
     return Identity("card-fraud", "sha256:v", "sha256:f", choice, CONTRACT_LABEL, 1)
 
 
-def live_of(choice: Choice, saved: bytes = SAVED, thresholds: Thresholds = DEFAULTS) -> Live:
+def live_of(choice: Choice, saved: bytes = SAVED, thresholds: Thresholds = DEFAULTS, share: float = 1.0) -> Live:
     """A live model of the first global model and a local one."""
     local = None if choice is Choice.GLOBAL else Engine.of(saved, local_names(CONTRACT))
-    return Live(identity(choice), CONTRACT, thresholds, Engine.load(MODELS[0], CONTRACT), local)
+    return Live(identity(choice), CONTRACT, thresholds, Engine.load(MODELS[0], CONTRACT), local, share=share)
 
 
 def xgboost_margins(choice: Choice, values: np.ndarray, grown: xgboost.Booster) -> np.ndarray:
@@ -59,9 +59,10 @@ def test_margins_are_those_that_the_trainer_chose_by(choice: Choice) -> None:
     margins = Engine.load(MODELS[0], CONTRACT).margins(values)
     rows = trainers.LocalRows(values, labels, np.arange(400, dtype=np.int64), margins)
     bench = trainers._Bench(rows, CONTRACT, trainers.LocalSettings(), (0, 400))
-    grown = bench.fit(bench.matrix(400), trainers.Choice(choice.value))
-    expected = bench.margins_of(grown, trainers.Choice(choice.value), slice(0, 400))
-    found = live_of(choice, bytes(grown.save_raw("json"))).margins(values)
+    parts = bench.parts(bench.matrix(400))[trainers.Choice(choice.value)]
+    expected = bench.margins_of(parts, slice(0, 400))
+    share = sum(part.share for part in parts) / len(parts)
+    found = live_of(choice, trainers._file(parts), share=share).margins(values)
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
 
 
@@ -72,6 +73,31 @@ def test_one_row_has_the_bits_of_a_batch(choice: Choice) -> None:
     batch = live.margins(values)
     single = [live.score(row).margin for row in values.tolist()]
     assert single == batch.tolist()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5])
+def test_a_residual_starts_from_a_share_of_the_global_margin(share: float) -> None:
+    """Margins fall by the rest of the global margin, in single rows as in batches; without a share it is `alone`."""
+    values = rows_of(12, 60)
+    margins = {choice: live_of(choice, share=share).margins(values) for choice in Choice}
+    expected = margins[Choice.ALONE] + share * margins[Choice.GLOBAL]
+    np.testing.assert_allclose(margins[Choice.GLOBAL_LOCAL], expected, atol=1e-5, rtol=0)
+    single = [live_of(Choice.GLOBAL_LOCAL, share=share).score(row).margin for row in values.tolist()]
+    assert single == margins[Choice.GLOBAL_LOCAL].tolist()
+
+
+@pytest.mark.parametrize("choice", [Choice.ALONE, Choice.GLOBAL])
+def test_other_choices_have_no_use_for_a_share(choice: Choice) -> None:
+    """The share matters to the residual alone."""
+    values = rows_of(13, 20)
+    assert live_of(choice, share=0.5).margins(values).tolist() == live_of(choice).margins(values).tolist()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    """Named with its range."""
+    with pytest.raises(ModelError, match="from 0 to 1"):
+        live_of(Choice.GLOBAL_LOCAL, share=share)
 
 
 @pytest.mark.parametrize("choice", Choice)

@@ -19,6 +19,12 @@ def test_reads_what_a_trainer_writes() -> None:
     assert found.names == local_names(CONTRACT)
 
 
+def test_the_share_of_the_global_margin() -> None:
+    """As told; a document that does not tell means the whole margin."""
+    assert parse(document_of(MODELS[0])).global_share == 1.0
+    assert parse(document_of(MODELS[0], global_share=0.5)).global_share == 0.5
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -32,6 +38,10 @@ def test_reads_what_a_trainer_writes() -> None:
         ({"thresholds": {"review": "1", "decline": 2}}, "thresholds.review"),
         ({"thresholds": {"review": float("nan"), "decline": 2}}, "thresholds.review"),
         ({"booster": {}}, "booster"),
+        ({"global_share": 1.5}, "global_share"),
+        ({"global_share": -0.5}, "global_share"),
+        ({"global_share": "1"}, "global_share"),
+        ({"global_share": float("nan")}, "global_share"),
     ],
 )
 def test_a_wrong_field_is_named(changes: dict[str, object], field: str) -> None:

@@ -32,6 +32,7 @@ def test_a_bank_without_rows_serves_the_global_model(finished: tuple[Federation,
     assert found is not None
     assert found["model"] == canonical.label(ensemble.digest(finished[1].model))
     assert (found["run"], found["choice"], found["booster"]) == (finished[1].run.id.hex(), "global", None)
+    assert found["global_share"] == 1.0
     assert [path.name for path in tmp_path.iterdir()] == [CURRENT]
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,31 +48,39 @@ def rows_of(seed: int, count: int = 6_000, rate: float = 0.03, knows: float = 0.
     return LocalRows(values, labels.astype(np.uint8), times, margins)
 
 
+def trees_of(file: bytes) -> list[dict[str, Any]]:
+    """The trees of an XGBoost JSON file."""
+    trees: list[dict[str, Any]] = json.loads(file)["learner"]["gradient_booster"]["model"]["trees"]
+    return trees
+
+
 def choose(rows: LocalRows, settings: LocalSettings = SETTINGS) -> subject.LocalModel:
     """The choice over the test's window."""
     return subject.choose(rows, CONTRACT, WINDOW, settings)
 
 
 def test_residual_on_a_useful_global_model() -> None:
-    """The default is kept, its file is a residual of 40 trees of depth 4 over contract columns and ratio logs."""
+    """The default is kept: the bank's own 60 trees and 40 of the residual, on half the global margin."""
     found = choose(rows_of(0, knows=0.3))
     assert found.choice is Choice.GLOBAL_LOCAL
     assert found.names == ("amount", "mean", "other", "log_amount_over_mean")
     assert found.booster is not None
     learner = json.loads(found.booster)["learner"]
     assert learner["feature_names"] == list(found.names)
-    assert learner["gradient_booster"]["model"]["gbtree_model_param"]["num_trees"] == "40"
+    assert learner["gradient_booster"]["model"]["gbtree_model_param"]["num_trees"] == "100"
+    assert found.global_share == 0.5
     assert set(found.precision) == set(Choice)
 
 
 def test_few_frauds_make_a_small_residual() -> None:
-    """Below 100 training frauds: 20 trees."""
+    """Below 100 training frauds: 20 trees on the whole global margin."""
     rows = rows_of(1, count=2_000, rate=0.03, knows=0.5)
     assert 20 <= rows.labels.sum() < 100
     found = choose(rows)
     assert found.booster is not None
     model = json.loads(found.booster)["learner"]["gradient_booster"]["model"]
     assert model["gbtree_model_param"]["num_trees"] == "20"
+    assert found.global_share == 1.0
     assert max(len(tree["left_children"]) for tree in model["trees"]) <= 15
 
 
@@ -80,7 +89,7 @@ def test_very_few_frauds_serve_the_global_model() -> None:
     rows = rows_of(2, count=1_000, rate=0.015)
     assert rows.labels.sum() < 20
     found = choose(rows)
-    assert (found.choice, found.booster, found.precision) == (Choice.GLOBAL, None, {})
+    assert (found.choice, found.booster, found.global_share, found.precision) == (Choice.GLOBAL, None, 1.0, {})
     recent = rows.margins[rows.times >= WINDOW[1] - 21 * DAY].astype(np.float32)
     assert found.thresholds is not None
     assert np.mean(recent >= np.float32(found.thresholds.review)) == pytest.approx(0.005, abs=0.003)
@@ -95,6 +104,60 @@ def test_a_misleading_global_model_is_left_alone() -> None:
     assert found.booster is not None
     model = json.loads(found.booster)["learner"]["gradient_booster"]["model"]
     assert model["gbtree_model_param"]["num_trees"] == "60"
+    assert found.global_share == 0.0
+
+
+def test_global_and_local_is_the_mean_of_alone_and_residual() -> None:
+    """The rolled margins, and those of the saved file on its share of the global margin, are the same mean."""
+    rows = rows_of(14, knows=0.3)
+    bench = subject._Bench(rows, CONTRACT, SETTINGS, WINDOW)
+    every = slice(0, bench.labels.shape[0])
+    matrix = bench.matrix(every.stop)
+    alone, residual = (bench.fit(matrix, recipe) for recipe in (subject._ALONE, subject._RESIDUAL))
+    expected = (bench.margins_of((alone,), every) + bench.margins_of((residual,), every)) / 2
+    found = bench.margins_of(bench.parts(matrix)[Choice.GLOBAL_LOCAL], every)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    native = xgboost.Booster({"nthread": 1}, model_file=bytearray(subject._file((alone, residual))))
+    base = bench.start(0.5, every)
+    saved = native.inplace_predict(bench.values, predict_type="margin", base_margin=base, validate_features=False)
+    np.testing.assert_allclose(saved, expected, atol=2e-5)
+    single = native.inplace_predict(bench.values[:1], predict_type="margin", base_margin=base[:1])
+    assert single.tolist() == saved[:1].tolist()
+
+
+def test_a_file_of_one_part_is_the_part() -> None:
+    """Nothing is scaled; XGBoost writes it out again as it was."""
+    bench = subject._Bench(rows_of(15), CONTRACT, SETTINGS, WINDOW)
+    alone = bench.fit(bench.matrix(bench.labels.shape[0]), subject._ALONE)
+    native = xgboost.Booster(model_file=bytearray(subject._file((alone,))))
+    assert native.get_dump(with_stats=True) == alone.booster.get_dump(with_stats=True)
+
+
+def test_a_file_of_two_parts_keeps_splits_and_covers() -> None:
+    """Trees stand one after the other with halved leaves; thresholds and covers are as they were."""
+    bench = subject._Bench(rows_of(16, knows=0.3), CONTRACT, SETTINGS, WINDOW)
+    matrix = bench.matrix(bench.labels.shape[0])
+    parts = tuple(bench.fit(matrix, recipe) for recipe in (subject._ALONE, subject._RESIDUAL))
+    merged = trees_of(subject._file(parts))
+    single = [tree for part in parts for tree in trees_of(bytes(part.booster.save_raw("json")))]
+    assert [tree["id"] for tree in merged] == list(range(100))
+    for ours, theirs in zip(merged, single, strict=True):
+        assert all(ours[name] == theirs[name] for name in ("split_indices", "sum_hessian", "default_left"))
+        leaf = np.array(theirs["left_children"]) < 0
+        expected = np.where(leaf, 0.5, 1.0) * theirs["split_conditions"]
+        assert ours["split_conditions"] == expected.tolist()
+
+
+def test_a_noisy_global_model_costs_global_and_local_little() -> None:
+    """Pure noise in the global margin harms the mean less than the residual by itself."""
+    found: dict[str, list[float]] = {"residual": [], "mean": []}
+    for seed in range(20, 23):
+        bench = subject._Bench(rows_of(seed), CONTRACT, SETTINGS, WINDOW)
+        known, week = next(subject._weeks(bench, WINDOW[1]))
+        both = bench.parts(bench.matrix(known))[Choice.GLOBAL_LOCAL]
+        for name, parts in (("residual", both[1:]), ("mean", both)):
+            found[name].append(subject._precision([bench.margins_of(parts, week)], [bench.labels[week]]))
+    assert np.mean(found["mean"]) > np.mean(found["residual"])
 
 
 @pytest.mark.parametrize(
@@ -165,8 +228,9 @@ def test_engine_scores_the_residual_as_xgboost() -> None:
     assert found.booster is not None
     values = subject.features(rows.values, CONTRACT)
     native = xgboost.Booster({"nthread": 1}, model_file=bytearray(found.booster))
-    matrix = xgboost.DMatrix(values, base_margin=rows.margins, feature_names=list(found.names), nthread=1)
-    margins = Engine.of(found.booster, found.names).margins(values, rows.margins)
+    base = rows.margins * found.global_share
+    matrix = xgboost.DMatrix(values, base_margin=base, feature_names=list(found.names), nthread=1)
+    margins = Engine.of(found.booster, found.names).margins(values, base)
     np.testing.assert_allclose(margins, native.predict(matrix, output_margin=True), atol=2e-5)
 
 
