@@ -42,10 +42,8 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Broker"]:
-    """A Kafka broker of our own, started once; a test that kills it starts it again."""
-    from tacit.cli.broker import Broker, BrokerError  # noqa: PLC0415  most tests never need the client
-
+def kafka_jars() -> None:
+    """What a broker of our own needs is in the cache, or its tests are given up."""
     # Fetching jars leaves the machine, which this process must not.
     fetched = subprocess.run(
         [sys.executable, "-m", "tacit.cli.broker", "--jars-only", "."],
@@ -56,6 +54,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Broker"]:
     )
     if fetched.returncode != 0:
         _give_up(fetched.stderr)
+
+
+@pytest.fixture(scope="session")
+def broker(kafka_jars: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Broker"]:
+    """A Kafka broker of our own, started once; a test that kills it starts it again."""
+    from tacit.cli.broker import Broker, BrokerError  # noqa: PLC0415  most tests never need the client
+
     started = Broker(tmp_path_factory.mktemp("kafka"))
     try:
         started.start()

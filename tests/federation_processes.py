@@ -45,13 +45,13 @@ from tacit.rounds.state import Run, State
 from tacit.rounds.types import Checked, EndBody, Kind, Outcome
 from tacit.runtime import documents, faults
 from tacit.runtime.bound_ports import read_ports
-from tacit.runtime.contracts import load_contracts
-from tacit.runtime.inbox import federation_inbox
+from tacit.runtime.exit_codes import ExitCode
+from tacit.runtime.inbox import Inbox
 from tacit.runtime.log import Log
 from tacit.runtime.settings import LogSettings
 from tacit.sim.transactions import BankPlan, World, write
-from tacit.wire import topics
-from tacit.wire.envelope import SigningKey
+from tacit.wire import envelope, topics
+from tacit.wire.envelope import KeyRing, SigningKey
 
 BANKS = ("ash", "birch", "cedar")
 DAYS = 60
@@ -155,10 +155,13 @@ def read_all(log: Log, topic: str) -> list[bytes]:
 def audit(folder: Folder) -> Audit:
     """Reads and folds the whole log of a folder."""
     manifest = documents.load(Manifest, folder.manifest)
-    state = State(manifest, load_contracts(folder.contracts))
+    ring = KeyRing([manifest])
+    state = State(manifest, {LABEL: CONTRACT})
+    own = [topics.bank(topics.DEFAULT_PREFIX, bank).name for bank in BANKS]
     records: list[Checked] = []
     with closing(open_settings_log(folder)) as log:
-        inbox = federation_inbox(log, manifest, topics.DEFAULT_PREFIX)
+        names = [topics.control(topics.DEFAULT_PREFIX).name, *own]
+        inbox = Inbox(log, names, lambda topic, value: envelope.open_record(topic, value, ring))
         while found := inbox.poll(0.0):
             records += found
             for record in found:
@@ -172,12 +175,15 @@ class Running:
 
     Attributes:
         folder: The federation's folder; settings of all processes are in it.
+        context: Starts the processes.
         processes: Every process that was started and not yet replaced, by name.
+        supervised: Whether `wait` starts again what ended because its log is away, as a supervisor does.
     """
 
     folder: Folder
     context: multiprocessing.context.ForkServerContext
     processes: dict[str, BaseProcess] = field(default_factory=dict)
+    supervised: bool = False
 
     def start(self, *names: str, fault: str = "") -> None:
         """Starts processes; the fault is armed in each of them."""
@@ -269,7 +275,13 @@ class Running:
             if found is not None and found is not False:
                 return found
             assert time.monotonic() < until, f"waited {PATIENCE:.0f} s for {what}: {self.last_words()}"
+            self._tend()
             time.sleep(PAUSE)
+
+    def _tend(self) -> None:
+        ended = [name for name, process in self.processes.items() if process.exitcode == ExitCode.TEMPORARY]
+        if self.supervised:
+            self.start(*ended)
 
     def last_words(self) -> dict[str, list[str]]:
         """The newest events of every process."""
@@ -384,11 +396,12 @@ def check_bank(running: Running, found: Audit, run: Run, bank: str) -> None:
     assert all(len(digests) == 1 for digests in by_number.values()), f"{bank} signed two records for a number"
 
 
-def empty_topic(folder: Folder, topic: str) -> None:
-    """Takes a topic's entries out of the embedded log, as if the topic had been made again."""
+def empty_topic(folder: Folder, topic: str, *, made_again: bool) -> None:
+    """Takes a topic's entries out of the embedded log; one that was made again counts its offsets from 0."""
     with closing(sqlite3.connect(folder.log, timeout=10.0)) as database, database:
         database.execute("DELETE FROM entries WHERE topic = (SELECT id FROM topics WHERE name = ?)", (topic,))
-        database.execute("UPDATE topics SET next = 0 WHERE name = ?", (topic,))
+        if made_again:
+            database.execute("UPDATE topics SET next = 0 WHERE name = ?", (topic,))
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":

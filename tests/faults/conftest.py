@@ -1,8 +1,11 @@
 """A federation that is laid out once, and copied for every test that starts its processes."""
 
 import multiprocessing
+import os
 import shutil
+import sys
 from collections.abc import Iterator
+from multiprocessing import forkserver as forkserver_module
 from pathlib import Path
 
 import pytest
@@ -21,9 +24,12 @@ def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 def forkserver() -> multiprocessing.context.ForkServerContext:
     """Starts processes quickly: a server that has imported every service forks them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["federation_processes", "journal_lives", *(f"tacit.{name}.main" for name in SERVICES)]
-    )
+    mains = [f"tacit.{name}.main" for name in SERVICES]
+    context.set_forkserver_preload(["federation_processes", "journal_lives", *mains])
+    # The server of Python 3.11 looks for what it preloads on its own path alone, not on pytest's.
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver_module.ensure_running()
     return context
 
 

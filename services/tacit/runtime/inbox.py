@@ -61,9 +61,18 @@ class Inbox:
         return records
 
     def caught_up(self, topics: Iterable[str] | None = None) -> bool:
-        """Whether everything that is on the given topics (by default all) now was read."""
+        """Whether everything that is on the given topics (by default all) now was read.
+
+        Raises:
+            LogUnavailableError: If the log is away.
+        """
         wanted = self.positions if topics is None else topics
-        return all(self.positions[topic] >= self._log.end(topic) for topic in wanted)
+        behind = {topic: end for topic in wanted if (end := self._log.end(topic)) > self.positions[topic]}
+        if behind and self._log.read(self.positions, 1, 0.0):
+            return False
+        # Nothing is left of what lay before these ends: the entries were removed, and the positions go past them.
+        self.positions.update(behind)
+        return True
 
     def _count(self, invalid: Invalid) -> None:
         self.invalid[invalid.reason] += 1

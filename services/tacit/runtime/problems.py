@@ -16,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MEDIA_TYPE = "application/problem+json"
 """RFC 9457's media type."""
 
+MAX_BODY_BYTES = 2**20
+"""Largest body of a request; no more of a larger one is kept in memory."""
+
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -40,7 +43,7 @@ def problem(status: int, title: str = "", detail: str = "", **members: object) -
 
 
 def install_problems(app: FastAPI, statuses: Mapping[type[Exception], int] | None = None) -> None:
-    """Makes every error of an app a problem document.
+    """Makes every error of an app a problem document, and a body above `MAX_BODY_BYTES` one of them.
 
     Args:
         app: The app.
@@ -93,12 +96,26 @@ class _LastResort:
             return
         started, watched = _watch(send)
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, _limited(receive), watched)
         except Exception as error:
             _log.exception("request_failed", method=scope["method"], route=_route(scope), error=type(error).__name__)
             if started():
                 raise
             await problem(HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send)
+
+
+def _limited(receive: Receive) -> Receive:
+    taken = 0
+
+    async def counted() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY_BYTES:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
+        return message
+
+    return counted
 
 
 def _watch(send: Send) -> tuple[Callable[[], bool], Callable[[Message], Awaitable[None]]]:

@@ -92,3 +92,16 @@ def test_a_federations_inbox_makes_and_follows_its_topics() -> None:
     assert set(made.positions) == {CONTROL, *(f"tacit.bank.v1.{bank}" for bank in BANKS)}
     log.append(ASH, b"k", record(Kind.START).value)
     assert [item.header.sender for item in made.poll(0.0)] == ["ash"]
+
+
+def test_what_was_removed_is_not_waited_for(log: MemoryLog, inbox: Inbox) -> None:
+    """A topic whose entries are all gone was read; what comes later is still seen."""
+    for _ in range(3):
+        log.append(CONTROL, b"k", record(Kind.LEAD).value)
+    log.truncate(CONTROL, 3)
+    assert inbox.poll(0.0) == []
+    assert inbox.caught_up()
+    log.append(CONTROL, b"k", record(Kind.OPEN).value)
+    assert not inbox.caught_up()
+    assert [item.header.kind for item in inbox.poll(0.0)] == [Kind.OPEN]
+    assert inbox.caught_up()

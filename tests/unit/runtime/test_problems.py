@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message
 
 from asgi_client import AsgiClient
-from tacit.runtime.problems import MEDIA_TYPE, install_problems, problem
+from tacit.runtime.problems import MAX_BODY_BYTES, MEDIA_TYPE, install_problems, problem
 
 
 class RowError(Exception):
@@ -103,6 +103,39 @@ def test_http_errors_keep_detail_and_headers(client: AsgiClient) -> None:
     answer = client.get("/teapot")
     assert answer.json()["detail"] == "slow down"
     assert answer.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY_BYTES, 200), (MAX_BODY_BYTES + 1, 413)])
+def test_a_body_has_a_largest_size(client: AsgiClient, size: int, status: int) -> None:
+    """One byte more is a problem that names the limit."""
+    content = b'{"amount": 1}'.ljust(size)
+    answer = client.request("POST", "/body", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code == status
+    assert (str(MAX_BODY_BYTES) in answer.text) is (status == 413)
+
+
+def test_a_body_in_pieces_is_read_no_further_than_the_limit() -> None:
+    """Whatever length was declared: after the first byte too many nothing more is asked for."""
+    pieces = iter([{"type": "http.request", "body": b" " * 2**19, "more_body": True}] * 9)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return next(pieces)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/body",
+        "query_string": b"",
+        "headers": [],
+        "http_version": "1.1",
+    }
+    asyncio.run(make_app()(scope, receive, send))
+    assert sent[0]["status"] == 413
+    assert len(list(pieces)) == 6
 
 
 def test_invalid_bodies_name_field_and_range_but_not_the_value(client: AsgiClient) -> None:
