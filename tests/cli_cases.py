@@ -22,7 +22,7 @@ from tacit.federation import Cap, Manifest, Policy
 from tacit.rounds.ledger import Reservation
 from tacit.rounds.plan import Plan, run_id
 from tacit.rounds.terms import work_out
-from tacit.rounds.types import JoinBody, Kind, Place
+from tacit.rounds.types import JoinBody, Kind, Place, header_at
 from tacit.runtime import documents
 from tacit.runtime.bound_ports import add_ports
 from tacit.runtime.clock import SystemClock
@@ -73,7 +73,8 @@ class Federation3:
         """Puts a plan on the log, and the JOIN of bank ash with its journal; returns the run id."""
         body = inner.sign_plan(plan, OPERATOR, SigningKey.load(self.folder.key(OPERATOR)))
         clock = SystemClock()
-        header = aggregator.header(aggregator.plan_order(self.manifest, body), b"", clock)
+        order = aggregator.plan_order(self.manifest, body)
+        header = header_at(order.kind, topics.AGGREGATOR, order.place, clock.now())
         sealed = envelope.seal(header, body, SigningKey.load(self.folder.key(topics.AGGREGATOR)))
         policy = documents.load(Policy, self.policy())
         run, topic = run_id(body.plan_json), topics.bank(topics.DEFAULT_PREFIX, "ash").name

@@ -12,7 +12,6 @@ import polars as pl
 
 from tacit import canonical
 from tacit.adapters.memory import MemoryLog
-from tacit.aggregator import handlers as aggregator
 from tacit.features.spec import Column, ColumnType, Contract, Hat, Provenance, Transform
 from tacit.federation import Manifest, Member, Operator
 from tacit.learning.types import Clip, Learner, QualityPlan, Shares
@@ -32,6 +31,7 @@ from tacit.rounds.types import (
     Outcome,
     Place,
     context,
+    header_at,
 )
 from tacit.sim.federation import OPERATOR, Federation, Hazards
 from tacit.wire import envelope, inner, topics
@@ -174,7 +174,7 @@ class Hostile:
         """Signs a control record under the LEAD in force."""
         if fence is None:
             fence = self.fed.audit().fence if kind in FENCED_KINDS else b""
-        header = aggregator.header(aggregator.Order(kind, body, place), fence, self.fed.clock)
+        header = header_at(kind, topics.AGGREGATOR, place, self.fed.clock.now(), fence=fence)
         return envelope.seal(header, body, self.fed._keys[topics.AGGREGATOR])
 
     def lead(self) -> bytes:

@@ -15,14 +15,13 @@ from tacit.rounds.types import (
     FENCED_KINDS,
     Body,
     Checked,
-    Header,
     Kind,
     LeadBody,
     ManifestBody,
     OrderBody,
     Place,
     PlanBody,
-    context,
+    header_at,
 )
 from tacit.runtime import faults
 from tacit.runtime.clock import Clock
@@ -220,25 +219,8 @@ class Aggregator:
 
     def _sealed(self, kind: Kind, body: Body, place: Place) -> Sealed:
         fence = self.state.fence if kind in FENCED_KINDS else b""
-        return envelope.seal(header(Order(kind, body, place), fence, self._ports.clock), body, self._ports.key)
-
-
-def header(order: Order, fence: bytes, clock: Clock) -> Header:
-    """The header of a control record; `fence` is empty for kinds that need none."""
-    place = order.place
-    return Header(
-        federation=place.federation,
-        manifest=place.manifest,
-        run=place.run,
-        round=place.round or 0,
-        slot=place.slot or 0,
-        kind=order.kind,
-        sender=topics.AGGREGATOR,
-        context=context(place),
-        body=b"",
-        fence=fence,
-        create_time_ms=int(clock.now() * 1000),
-    )
+        header = header_at(kind, topics.AGGREGATOR, place, self._ports.clock.now(), fence=fence)
+        return envelope.seal(header, body, self._ports.key)
 
 
 def plan_order(manifest: Manifest, body: PlanBody) -> Order:

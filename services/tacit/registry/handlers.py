@@ -22,13 +22,12 @@ from tacit.rounds.types import (
     Body,
     Checked,
     EndBody,
-    Header,
     Kind,
     Outcome,
     Place,
     RoundError,
     VersionBody,
-    context,
+    header_at,
 )
 from tacit.runtime import faults
 from tacit.runtime.clock import Clock
@@ -319,18 +318,8 @@ class Registry:
 
     def _sealed(self, body: Body, run: bytes) -> envelope.Sealed:
         manifest = self.state.manifest
-        header = Header(
-            federation=manifest.federation,
-            manifest=manifest.digest,
-            run=run,
-            round=0,
-            slot=0,
-            kind=_KINDS[type(body)],
-            sender=topics.REGISTRY,
-            context=context(Place(manifest.federation, manifest.digest, run)),
-            body=b"",
-            create_time_ms=int(self._ports.clock.now() * 1000),
-        )
+        place = Place(manifest.federation, manifest.digest, run)
+        header = header_at(_KINDS[type(body)], topics.REGISTRY, place, self._ports.clock.now())
         return envelope.seal(header, body, self._ports.key)
 
     # What went wrong

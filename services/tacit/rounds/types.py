@@ -508,3 +508,41 @@ def context(place: Place) -> bytes:
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()
+
+
+def header_at(
+    kind: Kind,
+    sender: str,
+    place: Place,
+    now: float,
+    *,
+    fence: bytes = b"",
+    position: tuple[int, bytes, bytes] = (0, b"", b""),
+) -> Header:
+    """The header of a record that stands at a place; sealing adds the digest of its body.
+
+    Args:
+        kind: Record kind.
+        sender: Id of the member or role.
+        place: What the record is bound to.
+        now: Sender's clock, seconds since 1970; advisory.
+        fence: Digest of the LEAD in force, for fenced kinds.
+        position: Bank records: seq, previous and journal head of the chain.
+    """
+    seq, previous, head = position
+    return Header(
+        federation=place.federation,
+        manifest=place.manifest,
+        run=place.run,
+        round=place.round or 0,
+        slot=place.slot or 0,
+        kind=kind,
+        sender=sender,
+        context=context(place),
+        body=b"",
+        fence=fence,
+        create_time_ms=int(now * 1000),
+        seq=seq,
+        previous=previous,
+        journal_head=head,
+    )

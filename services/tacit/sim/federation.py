@@ -22,7 +22,7 @@ from tacit.federation import Cap, Manifest, Member, Operator, Policy
 from tacit.privacy.types import Mode, Unit
 from tacit.rounds.plan import Plan, run_id
 from tacit.rounds.state import Run, State
-from tacit.rounds.types import Checked
+from tacit.rounds.types import Checked, header_at
 from tacit.runtime.inbox import Inbox
 from tacit.runtime.log import Entry, LogUnavailableError
 from tacit.trainer import handlers as trainer
@@ -253,7 +253,8 @@ class Federation:
     def submit(self, plan: Plan) -> bytes:
         """Signs a plan and puts it on the log, as the aggregator's HTTP port does; returns the run id."""
         body = inner.sign_plan(plan, OPERATOR, self._keys[OPERATOR])
-        header = aggregator.header(aggregator.plan_order(self.manifest, body), b"", self.clock)
+        order = aggregator.plan_order(self.manifest, body)
+        header = header_at(order.kind, topics.AGGREGATOR, order.place, self.clock.now())
         sealed = envelope.seal(header, body, self._keys[topics.AGGREGATOR])
         self.log.append(topics.control().name, topics.AGGREGATOR.encode(), sealed.value)
         return run_id(body.plan_json)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from tacit.rounds.ledger import Position, Sealed, Stored, Verdict
-from tacit.rounds.types import Body, Checked, Header, Kind, Place, context
+from tacit.rounds.types import Body, Checked, Kind, Place, header_at
 from tacit.runtime import faults
 from tacit.runtime.clock import Clock
 from tacit.runtime.log import Log
@@ -116,21 +116,8 @@ class Outbox:
         """How to sign a body for the place in the chain that the journal will give it."""
 
         def sealed(position: Position) -> Sealed:
-            header = Header(
-                federation=place.federation,
-                manifest=place.manifest,
-                run=place.run,
-                round=place.round or 0,
-                slot=place.slot or 0,
-                kind=kind,
-                sender=self._author.bank,
-                context=context(place),
-                body=b"",
-                create_time_ms=int(self._clock.now() * 1000),
-                seq=position.seq,
-                previous=position.previous,
-                journal_head=position.head,
-            )
+            at = (position.seq, position.previous, position.head)
+            header = header_at(kind, self._author.bank, place, self._clock.now(), position=at)
             return envelope.seal(header, body, self._author.key)
 
         return sealed

@@ -18,7 +18,7 @@ from tacit.rounds.chain import chain
 from tacit.rounds.ledger import ComposeResume, LedgerReport, Position, Reservation, ResumePoint, Sealed, Stored
 from tacit.rounds.plan import Plan, PlanError, run_id
 from tacit.rounds.terms import work_out
-from tacit.rounds.types import Checked, Header, Kind, Place, PlanBody, ResumeBody, RosterBody, context
+from tacit.rounds.types import Checked, Kind, Place, PlanBody, ResumeBody, RosterBody, header_at
 from tacit.runtime.clock import Clock
 from tacit.runtime.inbox import Inbox
 from tacit.runtime.log import Log, LogUnavailableError
@@ -283,21 +283,8 @@ def _compose(identity: Identity, clock: Clock) -> ComposeResume:
         body = ResumeBody(
             point.journal_seq, point.journal_digest, point.topic_seq, point.topic_digest, point.rebuilt, b""
         )
-        header = Header(
-            federation=manifest.federation,
-            manifest=manifest.digest,
-            run=b"",
-            round=0,
-            slot=0,
-            kind=Kind.RESUME,
-            sender=bank,
-            context=context(Place(manifest.federation, manifest.digest)),
-            body=b"",
-            create_time_ms=int(clock.now() * 1000),
-            seq=position.seq,
-            previous=position.previous,
-            journal_head=position.head,
-        )
+        place, at = Place(manifest.federation, manifest.digest), (position.seq, position.previous, position.head)
+        header = header_at(Kind.RESUME, bank, place, clock.now(), position=at)
         signed = inner.sign_resume(manifest.federation, bank, body, identity.governance)
         return envelope.seal(header, signed, identity.author.key)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tacit.rounds import types as subject
-from tacit.rounds.types import Kind, Outcome, Place, Reason, Refusal, context
+from tacit.rounds.types import Kind, Outcome, Place, Reason, Refusal, context, header_at
 
 PLACE = Place("demo", b"m" * 32, b"r" * 32, b"o" * 32, b"c" * 32, 3, 4, b"p" * 32, b"q" * 32)
 
@@ -76,3 +76,20 @@ def test_bytes_do_not_move_between_fields(first: bytes, second: bytes) -> None:
     """Lengths keep neighbours apart: the same bytes in other fields are another context."""
     one, two = Place("f", b"", first, second), Place("f", b"", first + second, b"")
     assert (context(one) == context(two)) == (second == b"")
+
+
+def test_a_header_says_where_its_record_stands() -> None:
+    """Numbers are the place's, absent ones are 0, and the context is that of the very place."""
+    place = Place("sim", bytes(32), b"r" * 32, round=2, slot=3)
+    made = header_at(Kind.OPEN, "aggregator", place, 1.2345, fence=b"f" * 32)
+    assert (made.federation, made.manifest, made.run, made.round, made.slot) == ("sim", bytes(32), b"r" * 32, 2, 3)
+    assert (made.kind, made.sender, made.fence, made.create_time_ms) == (Kind.OPEN, "aggregator", b"f" * 32, 1234)
+    assert (made.context, made.body) == (context(place), b"")
+    bare = header_at(Kind.JOIN, "ash", Place("sim", bytes(32)), 0.0)
+    assert (bare.run, bare.round, bare.slot, bare.seq, bare.previous, bare.journal_head) == (b"", 0, 0, 0, b"", b"")
+
+
+def test_a_bank_s_header_carries_its_place_in_the_chain() -> None:
+    """Seq, previous and journal head are those of the position."""
+    made = header_at(Kind.JOIN, "ash", Place("sim", bytes(32)), 0.0, position=(7, b"p" * 32, b"h" * 32))
+    assert (made.seq, made.previous, made.journal_head) == (7, b"p" * 32, b"h" * 32)
