@@ -138,7 +138,7 @@ def test_an_outage_shows_in_readiness_and_metrics_and_passes(tmp_path: Path, pro
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [({"TACIT_HTTP__PORT": "70000"}, ExitCode.USAGE), ({"TACIT_HTTP__HOST": "192.0.2.1"}, ExitCode.FATAL)],
+    [({"TACIT_HTTP__PORT": "70000"}, ExitCode.USAGE), ({"TACIT_HTTP__HOST": "192.0.2.1"}, ExitCode.UNAVAILABLE)],
 )
 def test_a_start_that_fails_has_its_code_and_one_line(
     environment: dict[str, str], change: dict[str, str], code: ExitCode

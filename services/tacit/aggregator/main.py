@@ -1,6 +1,5 @@
 """Builds an aggregator from its settings; the only module of the aggregator that knows adapters."""
 
-import os
 import secrets
 
 from tacit import canonical
@@ -11,7 +10,6 @@ from tacit.aggregator.handlers import Aggregator, Ports
 from tacit.aggregator.settings import AggregatorSettings
 from tacit.aggregator.views import Gauges
 from tacit.rounds.state import State
-from tacit.runtime import faults
 from tacit.runtime.accepted import Accepted, load_accepted, load_key
 from tacit.runtime.clock import SystemClock
 from tacit.runtime.exit_codes import ExitCode
@@ -20,18 +18,14 @@ from tacit.runtime.http_server import HttpServer
 from tacit.runtime.inbox import Inbox, federation_inbox
 from tacit.runtime.lifecycle import Service
 from tacit.runtime.log import Log
-from tacit.runtime.observing import Metrics, configure_logging, count_log_lines
-from tacit.runtime.settings import announce
+from tacit.runtime.process import begin
 from tacit.wire import topics
 
 
 def serve(settings: AggregatorSettings) -> ExitCode:
     """Runs an aggregator until it is told to stop."""
-    configure_logging(settings.log_level)
-    announce(settings)
-    faults.install(os.environ)
-    clock, measured = SystemClock(), Metrics(metrics.TABLE)
-    count_log_lines(measured)
+    measured = begin(settings, topics.AGGREGATOR, metrics.TABLE)
+    clock = SystemClock()
     accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
     log = open_log(settings.log, topics.AGGREGATOR)
     inbox = federation_inbox(log, accepted, settings.log.topic_prefix)
@@ -45,7 +39,7 @@ def serve(settings: AggregatorSettings) -> ExitCode:
             gauges.update(clock.now())
 
     app = http.app(aggregator, inbox, status.live, status.ready, measured)
-    servers = {topics.AGGREGATOR: HttpServer(app, settings.http.host, settings.http.port)}
+    servers = {topics.AGGREGATOR: HttpServer.of(app, settings.http)}
     service = Service(
         topics.AGGREGATOR,
         step,

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from tacit.cli.text import examples
-from tacit.runtime.exit_codes import ExitCode
+from tacit.runtime.exit_codes import ExitCode, known_code
 
 GROUPS: Mapping[str, tuple[str, str]] = {
     "demo": ("tacit.cli.demo:app", "Train a whole federation on this machine, and score."),
@@ -28,40 +28,6 @@ GROUPS: Mapping[str, tuple[str, str]] = {
     "federation": ("tacit.cli.federation:app", "Found a federation, sign and accept its epochs."),
 }
 """Command or group: where its Typer app is, and its line in the overview. One line here adds one."""
-
-KNOWN_ERRORS: Mapping[str, ExitCode] = {
-    "builtins.OSError": ExitCode.UNAVAILABLE,
-    "tacit.adapters.lock_file.LeaseError": ExitCode.UNAVAILABLE,
-    "tacit.adapters.rows.mapping.RowsError": ExitCode.DATA,
-    "tacit.cli.broker.BrokerError": ExitCode.UNAVAILABLE,
-    "tacit.cli.client.ClientError": ExitCode.UNAVAILABLE,
-    "tacit.cli.layout.LayoutError": ExitCode.DATA,
-    "tacit.cli.ledgers.LedgerError": ExitCode.USAGE,
-    "tacit.cli.score.ScoreError": ExitCode.DATA,
-    "tacit.cli.supervise.SupervisorError": ExitCode.UNAVAILABLE,
-    "tacit.features.spec.ContractError": ExitCode.DATA,
-    "tacit.features.windows.FeatureError": ExitCode.DATA,
-    "tacit.federation.faults.FederationError": ExitCode.DATA,
-    "tacit.learning.types.LearningError": ExitCode.DATA,
-    "tacit.privacy.types.PrivacyError": ExitCode.REFUSED,
-    "tacit.rounds.ledger.JournalError": ExitCode.REFUSED,
-    "tacit.rounds.plan.PlanError": ExitCode.DATA,
-    "tacit.rounds.types.RoundError": ExitCode.DATA,
-    "tacit.runtime.bound_ports.PortsFileError": ExitCode.DATA,
-    "tacit.runtime.faults.FaultError": ExitCode.USAGE,
-    "tacit.runtime.http_server.ServerError": ExitCode.UNAVAILABLE,
-    "tacit.runtime.http_server.PortTakenError": ExitCode.TEMPORARY,
-    "tacit.runtime.log.LogError": ExitCode.UNAVAILABLE,
-    "tacit.runtime.log.LogDeniedError": ExitCode.DENIED,
-    "tacit.runtime.log.LogUnavailableError": ExitCode.TEMPORARY,
-    "tacit.runtime.settings.SettingsError": ExitCode.USAGE,
-    "tacit.scorer.engine.ModelError": ExitCode.DATA,
-    "tacit.sim.transactions.world.WorldError": ExitCode.USAGE,
-    "tacit.trainer.recovery.RecoveryError": ExitCode.REFUSED,
-    "tacit.versions.VersionError": ExitCode.REFUSED,
-    "tacit.wire.errors.WireError": ExitCode.DATA,
-}
-"""Errors that are answers, by the dotted name of a base class, so that no module is loaded to recognise them."""
 
 
 @dataclass
@@ -135,15 +101,6 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Entry point of the console script."""
     sys.exit(run(sys.argv[1:]))
-
-
-def known_code(error: BaseException) -> ExitCode | None:
-    """The exit code of an error that is an answer, by its nearest known base class; None for any other."""
-    for kind in type(error).__mro__:
-        code = KNOWN_ERRORS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if code is not None:
-            return code
-    return None
 
 
 def _report(error: Exception, debug: bool) -> ExitCode:

@@ -1,18 +1,16 @@
 """`tacit serve registry`: settings to a running process. The only module here that knows the adapters."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 from tacit.adapters import logs, sql
 from tacit.adapters.artefacts import FileArtefacts
-from tacit.registry import metrics as table
+from tacit.registry import metrics
 from tacit.registry.handlers import Ports, Registry
 from tacit.registry.http import registry_app
 from tacit.registry.settings import RegistrySettings
 from tacit.rounds.state import State
 from tacit.rounds.types import Checked
-from tacit.runtime import faults, settings
 from tacit.runtime.accepted import Accepted, load_accepted, load_key
 from tacit.runtime.clock import SystemClock
 from tacit.runtime.exit_codes import ExitCode
@@ -21,31 +19,18 @@ from tacit.runtime.http_server import HttpServer
 from tacit.runtime.inbox import Inbox, federation_inbox
 from tacit.runtime.lifecycle import Service
 from tacit.runtime.log import Log
-from tacit.runtime.observing import Metrics, configure_logging, count_log_lines, get_logger
+from tacit.runtime.observing import Metrics
+from tacit.runtime.process import begin
 from tacit.runtime.settings import LogKind, LogSettings, SettingsError
-from tacit.versions import ArtefactError, StoreError
 from tacit.wire import envelope, topics
 
-NAME = "registry"
 
-_log = get_logger(__name__)
-
-
-def serve(wanted: RegistrySettings) -> ExitCode:
-    """Runs a registry until it is told to stop; `UNAVAILABLE` if database or artefact store cannot be used."""
-    metrics = Metrics(table.TABLE)
-    configure_logging(wanted.log_level, service=NAME)
-    count_log_lines(metrics)
-    settings.announce(wanted)
-    faults.install(os.environ)
-    try:
-        return build(wanted, metrics).run()
-    except (StoreError, ArtefactError) as error:
-        _log.critical("storage_refused", error=str(error), exit_code=int(ExitCode.UNAVAILABLE))
-        return ExitCode.UNAVAILABLE
+def serve(settings: RegistrySettings) -> ExitCode:
+    """Runs a registry until it is told to stop."""
+    return build(settings, begin(settings, topics.REGISTRY, metrics.TABLE)).run()
 
 
-def build(wanted: RegistrySettings, metrics: Metrics) -> Service:
+def build(settings: RegistrySettings, measured: Metrics) -> Service:
     """The process that the settings describe, not started yet.
 
     Raises:
@@ -54,13 +39,13 @@ def build(wanted: RegistrySettings, metrics: Metrics) -> Service:
         StoreError, ArtefactError: If database or artefact store cannot be used.
         LogError: If the log refuses.
     """
-    told = load_accepted(wanted.manifest, wanted.earlier_manifests, wanted.contracts)
-    key = load_key(wanted.signing_key, told.manifest.registry)
-    _make_folder(wanted.folder)
-    store = _store(wanted)
-    artefacts = FileArtefacts(wanted.artefacts_url or str(wanted.folder / "artefacts"))
-    log = _open_log(wanted.log)
-    runs, published = _inboxes(log, told, wanted.log.topic_prefix)
+    accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
+    key = load_key(settings.signing_key, accepted.manifest.registry)
+    _make_folder(settings.folder)
+    store = _store(settings)
+    artefacts = FileArtefacts(settings.artefacts_url or str(settings.folder / "artefacts"))
+    log = _open_log(settings.log)
+    runs, published = _inboxes(log, accepted, settings.log.topic_prefix)
     ports = Ports(
         log=log,
         runs=runs,
@@ -69,27 +54,27 @@ def build(wanted: RegistrySettings, metrics: Metrics) -> Service:
         artefacts=artefacts,
         clock=SystemClock(),
         key=key,
-        topic=topics.versions(wanted.log.topic_prefix).name,
-        metrics=metrics,
+        topic=topics.versions(settings.log.topic_prefix).name,
+        metrics=measured,
     )
-    registry = Registry(State(told.manifest, told.contracts), ports)
-    return _service(wanted, registry, ports, lambda: _close(store, log))
+    registry = Registry(State(accepted.manifest, accepted.contracts), ports)
+    return _service(settings, registry, ports, lambda: _close(store, log))
 
 
-def _service(wanted: RegistrySettings, registry: Registry, ports: Ports, close: Callable[[], None]) -> Service:
+def _service(settings: RegistrySettings, registry: Registry, ports: Ports, close: Callable[[], None]) -> Service:
     status = Status(ports.clock, registry.ready)
-    token = wanted.alias_token.get_secret_value() if wanted.alias_token is not None else None
+    token = settings.alias_token.get_secret_value() if settings.alias_token is not None else None
     app = registry_app(registry, ports, status, token)
-    server = HttpServer(app, wanted.http.host, wanted.http.port, wanted.http.drain_seconds)
+    server = HttpServer.of(app, settings.http)
     return Service(
-        NAME,
+        topics.REGISTRY,
         registry.step,
         close,
-        {NAME: server},
+        {topics.REGISTRY: server},
         ports.clock,
         status=status,
         metrics=ports.metrics,
-        ports_file=wanted.ports_file,
+        ports_file=settings.ports_file,
     )
 
 
@@ -100,9 +85,9 @@ def _make_folder(folder: Path) -> None:
         raise SettingsError(f"data folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _store(wanted: RegistrySettings) -> sql.SqlVersionStore:
-    given = wanted.database_url
-    url = given.get_secret_value() if given is not None else sql.sqlite_url(wanted.folder / "registry.sqlite")
+def _store(settings: RegistrySettings) -> sql.SqlVersionStore:
+    given = settings.database_url
+    url = given.get_secret_value() if given is not None else sql.sqlite_url(settings.folder / "registry.sqlite")
     if url.startswith("sqlite"):
         sql.upgrade(url)
     else:
@@ -110,19 +95,19 @@ def _store(wanted: RegistrySettings) -> sql.SqlVersionStore:
     return sql.SqlVersionStore(sql.open_engine(url))
 
 
-def _open_log(wanted: LogSettings) -> Log:
-    log = logs.open_log(wanted, f"tacit-{NAME}")
-    if wanted.kind is LogKind.EMBEDDED:
+def _open_log(settings: LogSettings) -> Log:
+    log = logs.open_log(settings, topics.REGISTRY)
+    if settings.kind is LogKind.EMBEDDED:
         # A broker's topics come with their access rules from elsewhere; a file has nobody else.
-        log.create([topics.versions(wanted.topic_prefix).name])
+        log.create([topics.versions(settings.topic_prefix).name])
     return log
 
 
-def _inboxes(log: Log, told: Accepted, prefix: str) -> tuple[Inbox, Inbox]:
+def _inboxes(log: Log, accepted: Accepted, prefix: str) -> tuple[Inbox, Inbox]:
     def open_record(topic: str, value: bytes) -> Checked:
-        return envelope.open_record(topic, value, told.ring)
+        return envelope.open_record(topic, value, accepted.ring)
 
-    return federation_inbox(log, told, prefix), Inbox(log, [topics.versions(prefix).name], open_record)
+    return federation_inbox(log, accepted, prefix), Inbox(log, [topics.versions(prefix).name], open_record)
 
 
 def _close(store: sql.SqlVersionStore, log: Log) -> None:

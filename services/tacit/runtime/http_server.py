@@ -5,9 +5,12 @@ import errno
 import socket
 import threading
 import time
+from typing import Self
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from tacit.runtime.settings import HttpSettings
 
 _LARGEST_PORT = 65_535
 _POLL_SECONDS = 0.005
@@ -43,6 +46,11 @@ class HttpServer:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._bound = 0
+
+    @classmethod
+    def of(cls, app: ASGIApp, settings: HttpSettings) -> Self:
+        """A server as its settings say, drain time included."""
+        return cls(app, settings.host, settings.port, settings.drain_seconds)
 
     @property
     def port(self) -> int:

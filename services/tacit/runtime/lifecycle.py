@@ -12,18 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from tacit.features.spec import ContractError
-from tacit.federation import FederationError
 from tacit.runtime.bound_ports import add_ports, remove_ports
 from tacit.runtime.clock import Clock
-from tacit.runtime.exit_codes import ExitCode
+from tacit.runtime.exit_codes import ExitCode, known_code
 from tacit.runtime.health import Status
-from tacit.runtime.http_server import PortTakenError, ServerError
-from tacit.runtime.log import LogDeniedError, LogUnavailableError
+from tacit.runtime.http_server import ServerError
 from tacit.runtime.loop import Loop
 from tacit.runtime.observing import Metrics, get_logger
-from tacit.runtime.settings import SettingsError
-from tacit.wire.errors import WireError
 
 STEP_SECONDS = 1.0
 """Longest time that a step waits for work, and so the usual delay of a stop."""
@@ -33,17 +28,6 @@ DRAIN_SECONDS = 25.0
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = get_logger(__name__)
-
-_CODES: tuple[tuple[type[BaseException], ExitCode], ...] = (
-    (SettingsError, ExitCode.USAGE),
-    (PortTakenError, ExitCode.TEMPORARY),
-    (LogUnavailableError, ExitCode.TEMPORARY),
-    (LogDeniedError, ExitCode.DENIED),
-    (ContractError, ExitCode.DATA),
-    (FederationError, ExitCode.DATA),
-    (WireError, ExitCode.DATA),
-    (KeyboardInterrupt, ExitCode.INTERRUPTED),
-)
 
 
 class Server(Protocol):
@@ -66,10 +50,8 @@ class _AbandonedError(BaseException):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """The exit code of an error that ended a process before or outside its loop; `FATAL` for an unknown one."""
-    for known, code in _CODES:
-        if isinstance(error, known):
-            return code
-    return ExitCode.FATAL
+    code = known_code(error)
+    return code if code is not None else ExitCode.FATAL
 
 
 def run_process(body: Callable[[], ExitCode]) -> ExitCode:

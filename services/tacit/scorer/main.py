@@ -14,8 +14,8 @@ from tacit.runtime.http_server import HttpServer
 from tacit.runtime.inbox import Inbox
 from tacit.runtime.lifecycle import Service
 from tacit.runtime.log import Log, LogError, LogUnavailableError
-from tacit.runtime.observing import Metrics, configure_logging, count_log_lines
-from tacit.runtime.settings import announce
+from tacit.runtime.observing import Metrics
+from tacit.runtime.process import begin
 from tacit.scorer import http, metrics
 from tacit.scorer.bundle import Rules
 from tacit.scorer.handlers import Choices, Ports, Scorer
@@ -80,10 +80,8 @@ class VersionRecords:
 
 def serve(settings: ScorerSettings) -> ExitCode:
     """Runs a scorer until it is told to stop."""
-    configure_logging(settings.log_level)
-    announce(settings)
-    clock, measured = SystemClock(), Metrics(metrics.TABLE)
-    count_log_lines(measured)
+    measured = begin(settings, "scorer", metrics.TABLE)
+    clock = SystemClock()
     name = f"{settings.bank}.scorer"
     topic = topics.versions(settings.log.topic_prefix).name
     accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts, all_contracts=False)
@@ -149,6 +147,6 @@ def _servers(settings: ScorerSettings, scorer: Scorer, status: Status, measured:
     shared = health_app(status.live, ready, measured.expose)
     name = f"{settings.bank}.scorer"
     return {
-        name: HttpServer(private, settings.http.host, settings.http.port, settings.http.drain_seconds),
-        f"{name}.health": HttpServer(shared, settings.health.host, settings.health.port, settings.health.drain_seconds),
+        name: HttpServer.of(private, settings.http),
+        f"{name}.health": HttpServer.of(shared, settings.health),
     }

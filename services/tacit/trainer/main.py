@@ -1,6 +1,5 @@
 """Builds a trainer from its settings; the only module of the trainer that knows adapters."""
 
-import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tacit.adapters.logs import open_log
 from tacit.adapters.rows import RowMapping
 from tacit.federation import Policy, check_policy
 from tacit.learning import kernel
-from tacit.runtime import documents, faults
+from tacit.runtime import documents
 from tacit.runtime.accepted import Accepted, load_accepted, load_key
 from tacit.runtime.clock import SystemClock
 from tacit.runtime.exit_codes import ExitCode
@@ -25,8 +24,9 @@ from tacit.runtime.http_server import HttpServer
 from tacit.runtime.inbox import federation_inbox
 from tacit.runtime.lifecycle import Service
 from tacit.runtime.log import Log
-from tacit.runtime.observing import Metrics, configure_logging, count_log_lines, get_logger
-from tacit.runtime.settings import SettingsError, announce
+from tacit.runtime.observing import Metrics, get_logger
+from tacit.runtime.process import begin
+from tacit.runtime.settings import SettingsError
 from tacit.runtime.worker import ThreadWorker
 from tacit.trainer import handlers, http, http_ledger, metrics
 from tacit.trainer.choice import LocalChoice
@@ -88,11 +88,7 @@ class Resources:
 
 def serve(settings: TrainerSettings) -> ExitCode:
     """Runs a trainer until it is told to stop."""
-    configure_logging(settings.log_level)
-    announce(settings)
-    measured = Metrics(metrics.TABLE)
-    count_log_lines(measured)
-    faults.install(os.environ)
+    measured = begin(settings, "trainer", metrics.TABLE)
     kernel.use(compiled.find())
     policy = documents.load(Policy, settings.policy)
     accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
@@ -171,6 +167,6 @@ def _open_journal(settings: TrainerSettings, policy: Policy) -> Journal:
 
 def _servers(settings: TrainerSettings, bank: str, private: FastAPI, shared: FastAPI) -> dict[str, HttpServer]:
     return {
-        f"{bank}.bank": HttpServer(private, settings.bank_http.host, settings.bank_http.port),
-        f"{bank}.health": HttpServer(shared, settings.health.host, settings.health.port),
+        f"{bank}.bank": HttpServer.of(private, settings.bank_http),
+        f"{bank}.health": HttpServer.of(shared, settings.health),
     }

@@ -11,7 +11,8 @@ from typer.core import TyperGroup
 
 from tacit.cli import main as subject
 from tacit.federation import FederationError
-from tacit.runtime.exit_codes import ExitCode
+from tacit.runtime.exit_codes import KNOWN_ERRORS, ExitCode
+from tacit.runtime.lifecycle import exit_code_of
 from tacit.runtime.log import LogDeniedError, LogError, LogUnavailableError, TopicMissingError
 from tacit.wire.errors import DocumentError
 
@@ -175,15 +176,10 @@ def test_console_script_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> 
     assert caught.value.code == ExitCode.USAGE
 
 
-@pytest.mark.parametrize("name", subject.KNOWN_ERRORS)
-def test_known_errors_exist(name: str) -> None:
-    """A renamed class must not fall out of the table unseen."""
+@pytest.mark.parametrize("name", KNOWN_ERRORS)
+def test_a_known_error_has_one_code(name: str, failing: SimpleNamespace) -> None:
+    """Command line and service end alike, whichever meets it; a renamed class must not fall out of the table unseen."""
     module, _, attribute = name.rpartition(".")
     found = getattr(importlib.import_module(module), attribute)
-    assert issubclass(found, Exception)
-    assert subject.known_code(found.__new__(found)) is subject.KNOWN_ERRORS[name]
-
-
-def test_unknown_errors_have_no_code() -> None:
-    """Only the table decides."""
-    assert subject.known_code(KeyError("x")) is None
+    failing.error = found.__new__(found)
+    assert run("fail") == exit_code_of(failing.error) == KNOWN_ERRORS[name]

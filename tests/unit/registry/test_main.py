@@ -161,13 +161,7 @@ def test_a_fault_that_is_not_allowed_ends_the_start(folder: Path, monkeypatch: p
     """Named points are armed from the environment, in tests only."""
     monkeypatch.setenv("TACIT_FAULT", "registry.version-stored")
     monkeypatch.delenv("TACIT_TEST_FAULTS", raising=False)
-    assert started(folder) is ExitCode.FATAL
-
-
-def test_the_command_line_serves_with_settings_that_it_read(folder: Path) -> None:
-    """The other way in gives the same codes."""
-    write_settings(folder, artefacts_url="nosuch://bucket")
-    assert main.serve(settings.load(RegistrySettings, folder / "registry.yaml")) is ExitCode.UNAVAILABLE
+    assert started(folder) is ExitCode.USAGE
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tacit.runtime.http_server import HttpServer, PortTakenError, ServerError
+from tacit.runtime.settings import HttpSettings
 
 pytestmark = pytest.mark.integration
 
@@ -54,6 +55,16 @@ def test_serves_on_a_free_port_until_stopped() -> None:
     assert not server.running
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/hello")
+
+
+def test_a_server_is_as_its_settings_say() -> None:
+    """Host, port and drain time: none of them falls back to a default."""
+    taken = HttpServer(make_app())
+    port = taken.start()
+    with pytest.raises(PortTakenError, match=f"127.0.0.1:{port}"):
+        HttpServer.of(make_app(), HttpSettings(port=port)).start()
+    taken.stop()
+    assert HttpServer.of(make_app(), HttpSettings(host="::1", drain_seconds=7))._config().timeout_graceful_shutdown == 7
 
 
 def test_stop_may_come_twice_or_before_start() -> None:

@@ -225,7 +225,7 @@ def test_drain_times_are_positive(clock: FakeClock) -> None:
         (PortTakenError("x"), ExitCode.TEMPORARY),
         (LogUnavailableError("x"), ExitCode.TEMPORARY),
         (LogDeniedError("x"), ExitCode.DENIED),
-        (ServerError("x"), ExitCode.FATAL),
+        (ServerError("x"), ExitCode.UNAVAILABLE),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
         (ValueError("x"), ExitCode.FATAL),
     ],

@@ -23,6 +23,7 @@ from tacit.runtime.exit_codes import ExitCode
 from tacit.runtime.health import Status
 from tacit.runtime.lifecycle import Service
 from tacit.runtime.log import Log, LogDeniedError, LogUnavailableError
+from tacit.runtime.observing import Metrics
 from tacit.scorer import main as subject
 from tacit.scorer.main import VersionRecords, local_models, readiness
 from tacit.scorer.settings import ScorerSettings
@@ -150,7 +151,7 @@ def running(settings: ScorerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterat
         return services[0]
 
     monkeypatch.setattr(subject, "Service", keep)
-    monkeypatch.setattr(subject, "configure_logging", lambda _level: None)
+    monkeypatch.setattr(subject, "begin", lambda _settings, _name, table: Metrics(table))
     thread = threading.Thread(target=lambda: codes.append(subject.serve(settings)))
     thread.start()
     pause = threading.Event()
