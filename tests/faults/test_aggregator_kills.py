@@ -8,6 +8,7 @@ import pytest
 from federation_processes import Running, check_outcome, known_run, plan_for
 from tacit.cli.client import AggregatorClient, ClientError
 from tacit.cli.layout import OPERATOR
+from tacit.rounds.plan import Plan
 from tacit.rounds.types import Kind
 from tacit.wire import topics
 
@@ -18,7 +19,7 @@ NEEDS_PLAN = KINDS[2:]
 ROUNDS = 4
 
 
-def die_at(running: Running, fault: str, plan_needed: bool, submit: Sequence[object]) -> None:
+def die_at(running: Running, fault: str, plan_needed: bool, submit: tuple[Plan, str]) -> None:
     """One life of the aggregator that ends at a named point; the plan is offered to lives that can get that far."""
     running.start(topics.AGGREGATOR, fault=fault)
     if plan_needed:
@@ -26,7 +27,7 @@ def die_at(running: Running, fault: str, plan_needed: bool, submit: Sequence[obj
     assert running.exit_code(topics.AGGREGATOR) == -signal.SIGKILL, fault
 
 
-def offer(running: Running, plan: object, run: str) -> None:
+def offer(running: Running, plan: Plan, run: str) -> None:
     """Submits until the plan is known or the aggregator is dead."""
 
     def known() -> bool:
@@ -34,7 +35,7 @@ def offer(running: Running, plan: object, run: str) -> None:
             return True
         url = running.listening(topics.AGGREGATOR)
         try:
-            return url is not None and AggregatorClient(url).submit(plan, OPERATOR, running.operator) == run  # type: ignore[arg-type]
+            return url is not None and AggregatorClient(url).submit(plan, OPERATOR, running.operator) == run
         except ClientError:
             return False
 

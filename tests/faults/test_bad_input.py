@@ -20,7 +20,7 @@ from tacit import canonical
 from tacit.cli.layout import OPERATOR, Folder
 from tacit.federation import Cap
 from tacit.learning.types import Learner
-from tacit.rounds.types import Kind, LeadBody, Place, context
+from tacit.rounds.types import Header, Kind, LeadBody, Place, context
 from tacit.runtime.log import MAX_VALUE_BYTES
 from tacit.wire import envelope, inner, topics
 from tacit.wire.envelope import SigningKey
@@ -96,6 +96,13 @@ def dirty(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([spoilt, spoilt.slice(spoilt.height // 2, 50), flood])
 
 
+def shareable(running: Running, bank: str) -> dict[str, str]:
+    """What others may scrape of a trainer about its part in runs."""
+    text = httpx.get(f"{running.url(f'{bank}.health')}/metrics").text
+    samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("tacit_trainer_"))
+    return {name: value for name, value in samples.items() if "_created" not in name}
+
+
 def test_dirty_rows_no_rows_and_no_fraud_take_part_like_any_other(running: Running) -> None:
     """Whatever depends on rows is for the bank alone: each bank joins, answers every slot and finishes."""
     change(running, ASH, dirty)
@@ -114,6 +121,9 @@ def test_dirty_rows_no_rows_and_no_fraud_take_part_like_any_other(running: Runni
     faults = {(line["field"], line["fault"]) for line in running.said(f"trainer-{ASH}", "rows_at_fault")}
     assert {field for field, _ in faults} >= {"amount", "customer", "transaction"}
     assert not running.said("trainer-cedar", "rows_at_fault")
+    shown = [shareable(running, bank) for bank in BANKS]
+    assert shown[0] == shown[1] == shown[2]
+    assert shown[0]['tacit_trainer_runs_total{outcome="finished"}'] == "1.0"
     running.stop(*(f"trainer-{bank}" for bank in BANKS))
     for bank in BANKS:
         check_bank(running, found, done, bank)
@@ -197,7 +207,7 @@ def test_plans_that_banks_do_not_want_are_refused_by_code(running: Running) -> N
 def wrong_lead(running: Running, key: SigningKey, sender: str) -> bytes:
     """A LEAD that somebody signed."""
     place = Place("small", plan_manifest(running))
-    header = envelope.Header("small", place.manifest, b"", 0, 0, Kind.LEAD, sender, context(place), b"", b"")
+    header = Header("small", place.manifest, b"", 0, 0, Kind.LEAD, sender, context(place), b"", b"")
     return envelope.seal(header, LeadBody(bytes(32), "mallory", b""), key).value
 
 

@@ -159,7 +159,7 @@ def test_invalid_entries_of_any_topic_are_counted(case: Case) -> None:
     """Two entries that are no records, seen over two updates."""
     for count in (1.0, 2.0):
         case.fed.log.append(cases.CONTROL, b"k", b"garbage")
-        until(case.fed, lambda count=count: case.value(metrics.INVALID.name) == count)  # type: ignore[misc]
+        until(case.fed, lambda count=count: case.value(metrics.INVALID.name) == count)
 
 
 def test_what_others_may_scrape_is_a_function_of_the_log(case: Case) -> None:
