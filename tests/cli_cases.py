@@ -3,22 +3,24 @@
 import contextlib
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import yaml
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 import tacit.features
+from tacit import canonical
 from tacit.adapters.logs import open_log
 from tacit.aggregator import handlers as aggregator
 from tacit.cli import ledgers
 from tacit.cli.layout import OPERATOR, Folder, Processes, Terms, found, write_settings
 from tacit.features.spec import Contract
-from tacit.federation import Cap, Manifest, Policy
+from tacit.federation import Cap, Manifest, Policy, sign_manifest
 from tacit.rounds.ledger import Reservation
 from tacit.rounds.plan import Plan, run_id
 from tacit.rounds.terms import work_out
@@ -68,6 +70,21 @@ class Federation3:
             yield log
         finally:
             log.close()
+
+    def move_on(self, *services: str) -> Manifest:
+        """Puts epoch 2 in force, and names epoch 1 as an earlier one in the settings of the services."""
+        earlier = self.folder.manifest.with_name("epoch-1.json")
+        earlier.write_bytes(canonical.encode(self.manifest))
+        after = replace(self.manifest, epoch=2, previous_digest=canonical.label(self.manifest.digest), signatures=())
+        for bank in BANKS:
+            after = sign_manifest(after, bank, SigningKey.load(self.folder.governance_key(bank)))
+        after = sign_manifest(after, OPERATOR, SigningKey.load(self.folder.key(OPERATOR)))
+        self.folder.manifest.write_bytes(canonical.encode(after))
+        for service in services:
+            file = self.folder.settings(service)
+            settings = {**yaml.safe_load(file.read_text()), "earlier_manifests": [str(earlier)]}
+            file.write_text(yaml.safe_dump(settings))
+        return after
 
     def run(self, plan: Plan) -> bytes:
         """Puts a plan on the log, and the JOIN of bank ash with its journal; returns the run id."""

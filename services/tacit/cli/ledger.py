@@ -34,10 +34,6 @@ _Secrets = Annotated[Path | None, typer.Option("--secrets", help="Folder of moun
 _Governance = Annotated[
     Path | None, typer.Option("--governance-key", help="The bank's own governance key (.pem); bring it for this only.")
 ]
-_Earlier = Annotated[
-    list[Path] | None,
-    typer.Option("--earlier", help="An epoch before the one in force, so that its records count; may be repeated."),
-]
 
 
 @app.callback()
@@ -127,13 +123,12 @@ def resume(
     secrets: _Secrets = None,
     directory: _Dir = None,
     bank: _Bank = None,
-    earlier: _Earlier = None,
 ) -> None:
     """Start the chain again after the bank's topic was moved, emptied or truncated; charges nothing.
 
     Needs the trainer stopped and its journal complete. The governance key signs.
     """
-    with _bench(settings, governance_key, secrets, directory, bank, earlier) as bench:
+    with _bench(settings, governance_key, secrets, directory, bank) as bench:
         stored = bench.resume()
         typer.echo(
             f"RESUME is record {stored.seq} of {bench.identity.author.topic}; nothing was charged. Start the trainer."
@@ -152,7 +147,6 @@ def rebuild(
     secrets: _Secrets = None,
     directory: _Dir = None,
     bank: _Bank = None,
-    earlier: _Earlier = None,
     charge_to_cap: Annotated[
         bool,
         typer.Option("--charge-to-cap", help="Book the whole account: for a topic or plans that are lost as well."),
@@ -163,7 +157,7 @@ def rebuild(
 
     Needs the trainer, and every copy of it, stopped. Nothing charged by it is ever free again.
     """
-    with _bench(settings, governance_key, secrets, directory, bank, earlier) as bench:
+    with _bench(settings, governance_key, secrets, directory, bank) as bench:
         prepared = bench.prepare(charge_to_cap=charge_to_cap)
         typer.echo(_charges(bench, prepared))
         if not yes and not typer.confirm("Charge this for good?"):
@@ -183,7 +177,7 @@ def _charges(bench: "Bench", prepared: "Rebuild") -> str:
     if prepared.to_cap:
         lines.append("THE WHOLE ACCOUNT is charged to its cap besides: records of this bank are missing from the log")
     if found.invalid:
-        lines.append(f"{found.invalid} entries could not be read under the epochs given (--earlier adds epochs)")
+        lines.append(f"{found.invalid} entries could not be read under the accepted epochs (setting earlier_manifests)")
     return "\n".join(lines)
 
 
@@ -193,7 +187,6 @@ def _bench(
     secrets: Path | None,
     directory: Path | None,
     bank: str | None,
-    earlier: list[Path] | None,
 ) -> "AbstractContextManager[Bench]":
     from tacit.cli import ledgers, places  # noqa: PLC0415  loads what it needs only when called
     from tacit.cli.layout import Folder  # noqa: PLC0415  same
@@ -203,4 +196,4 @@ def _bench(
     own = [(Folder(directory), bank)] if directory is not None and bank is not None else []
     file = places.document(settings, "--settings", *(folder.settings(f"trainer-{name}") for folder, name in own))
     governance = places.document(key, "--governance-key", *(folder.governance_key(name) for folder, name in own))
-    return ledgers.bench(file, governance, tuple(earlier or ()), secrets)
+    return ledgers.bench(file, governance, secrets)

@@ -13,12 +13,12 @@ from tacit.adapters.logs import open_log
 from tacit.cli.client import ClientError, ServiceClient
 from tacit.cli.layout import Folder
 from tacit.cli.text import epsilon
-from tacit.federation import Manifest, Policy
+from tacit.federation import Policy
 from tacit.rounds.ledger import Stored
 from tacit.runtime import documents, settings
+from tacit.runtime.accepted import load_accepted, load_key
 from tacit.runtime.bound_ports import read_ports
 from tacit.runtime.clock import SystemClock
-from tacit.runtime.contracts import load_contracts
 from tacit.runtime.log import Log
 from tacit.trainer import http, recovery
 from tacit.trainer.outbox import Author
@@ -229,29 +229,35 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(file: Path, governance: Path, earlier: tuple[Path, ...], secrets: Path | None) -> Iterator[Bench]:
+def bench(file: Path, governance: Path, secrets: Path | None) -> Iterator[Bench]:
     """Opens what a recovery needs from a trainer's settings file.
 
     Args:
         file: The trainer's settings.
         governance: The bank's governance key.
-        earlier: Epochs before the one in force, so that their records count.
         secrets: Folder of mounted secret files, None for none.
 
     Raises:
         SettingsError: If the settings are wrong.
-        RecoveryError: If a key is not the bank's.
+        DocumentError, FederationError, ContractError: If an epoch or a contract is not what it must be.
+        SigningKeyError: If the record key is not the one that the epoch in force names.
+        RecoveryError: If the policy's bank is no member, or the governance key is not the bank's.
         LogError: If the log refuses.
     """
     wanted = settings.load(TrainerSettings, file, secrets_dir=secrets)
     policy, prefix = documents.load(Policy, wanted.policy), wanted.log.topic_prefix
+    accepted = load_accepted(wanted.manifest, wanted.earlier_manifests, wanted.contracts, all_contracts=False)
+    member = accepted.manifest.by_id.get(policy.bank)
+    if member is None:
+        raise recovery.RecoveryError(f"bank {policy.bank!r} is no member of epoch {accepted.manifest.epoch}")
+    key = load_key(wanted.signing_key, member.signing_key)
     identity = recovery.Identity(
         policy=policy,
-        manifest=documents.load(Manifest, wanted.manifest),
-        contracts=load_contracts(wanted.contracts),
-        author=Author(policy.bank, SigningKey.load(wanted.signing_key), topics.bank(prefix, policy.bank).name),
+        manifest=accepted.manifest,
+        contracts=accepted.contracts,
+        author=Author(policy.bank, key, topics.bank(prefix, policy.bank).name),
         governance=SigningKey.load(governance),
-        earlier=tuple(documents.load(Manifest, path) for path in earlier),
+        earlier=accepted.epochs[:-1],
     )
     log = open_log(wanted.log, policy.bank)
     try:

@@ -74,18 +74,16 @@ def show(
     from tacit.aggregator.settings import AggregatorSettings  # noqa: PLC0415  same
     from tacit.cli import places  # noqa: PLC0415  same
     from tacit.cli.layout import Folder  # noqa: PLC0415  same
-    from tacit.federation import Manifest  # noqa: PLC0415  same
-    from tacit.runtime import documents  # noqa: PLC0415  same
+    from tacit.runtime.accepted import load_accepted  # noqa: PLC0415  same
     from tacit.runtime.settings import load  # noqa: PLC0415  same
-    from tacit.wire.envelope import KeyRing  # noqa: PLC0415  same
 
     guesses = [Folder(directory).settings("aggregator")] if directory is not None else []
     wanted = load(AggregatorSettings, places.document(settings, "--settings", *guesses))
-    manifest = documents.load(Manifest, wanted.manifest)
+    accepted = load_accepted(wanted.manifest, wanted.earlier_manifests, wanted.contracts, all_contracts=False)
     log = open_log(wanted.log, "log-show")
     try:
-        for name in topic_names(manifest, wanted.log.topic_prefix, topic):
-            _print(name, lines(log, name, last, KeyRing([manifest])), as_json=as_json)
+        for name in topic_names(accepted.manifest, wanted.log.topic_prefix, topic):
+            _print(name, lines(log, name, last, accepted.ring), as_json=as_json)
     finally:
         log.close()
 

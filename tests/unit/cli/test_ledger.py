@@ -57,7 +57,7 @@ def charged(place: Federation3) -> int:
 def kinds(place: Federation3) -> list[str]:
     """What stands on the bank's topic."""
     settings = place.folder.settings("trainer-ash")
-    with ledgers.bench(settings, place.folder.governance_key("ash"), (), None) as bench:
+    with ledgers.bench(settings, place.folder.governance_key("ash"), None) as bench:
         return [record.header.kind.name for record in bench.findings().own]
 
 
@@ -240,6 +240,29 @@ def test_rebuild_names_a_missing_contract(place: Federation3, plan: Plan, capsys
     assert plan.contract in capsys.readouterr().err
     contract.write_bytes(kept)
     assert ledger(place, "rebuild", "--yes") == 0
+
+
+def test_records_of_an_earlier_epoch_count(place: Federation3, plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
+    """The trainer's own settings name the epochs before the one in force."""
+    place.run(plan)
+    place.journal().unlink()
+    place.move_on("trainer-ash")
+    assert ledger(place, "rebuild", "--yes") == 0
+    assert "could not be read" not in capsys.readouterr().out
+    assert kinds(place) == ["JOIN", "RESUME"]
+    assert charged(place) > 0
+
+
+def test_epochs_and_the_record_key_have_to_be_accepted(
+    place: Federation3, plan: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Epoch 2 without epoch 1, or another's record key: nothing is opened."""
+    place.run(plan)
+    place.folder.key("ash").write_bytes(place.folder.key("elm").read_bytes())
+    assert ledger(place, "resume") == ExitCode.DATA
+    assert "the manifest names" in capsys.readouterr().err
+    place.move_on()
+    assert ledger(place, "resume") == ExitCode.DATA
 
 
 def test_the_governance_key_has_to_be_the_banks(

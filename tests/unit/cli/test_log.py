@@ -84,3 +84,15 @@ def test_an_unknown_topic_lists_the_known(place: Federation3, capsys: pytest.Cap
     assert "control, versions, ash, elm, oak" in " ".join(capsys.readouterr().err.split())
     assert run(["log", "show"]) == ExitCode.USAGE
     assert run(["log", "show", "--dir", str(Path("nowhere"))]) == ExitCode.USAGE
+
+
+def test_records_of_an_earlier_epoch_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The settings name it; without it the one in force is refused, as by the service."""
+    place = make(tmp_path / "fed")
+    text = planning.new(planning.Wish(), place.manifest, place.contract, dt.date(2018, 9, 1))
+    place.run(planning.read(text.encode()))
+    place.move_on("aggregator")
+    assert show(place, "--topic", "ash", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "JOIN"
+    place.folder.manifest.with_name("epoch-1.json").unlink()
+    assert show(place) == ExitCode.DATA
