@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from federation_processes import Running, check_outcome, known_run, plan_for
+from federation_processes import Running, check_outcome, known_run, plan_for, rounds
 from tacit.cli.client import AggregatorClient, ClientError
 from tacit.cli.layout import OPERATOR
 from tacit.rounds.plan import Plan
@@ -87,7 +87,7 @@ def test_killed_at_one_point_again_and_again(running: Running) -> None:
 
 def test_a_frozen_leader_that_wakes_up_changes_nothing(running: Running) -> None:
     """Two aggregators: the one that was stopped for a while holds an old LEAD; what it still says is void."""
-    plan = plan_for(running.folder)
+    plan = plan_for(running.folder, learner=rounds(12))
     running.start(*running.everything())
     run = running.submit(plan)
     running.signal(topics.AGGREGATOR, signal.SIGSTOP)

@@ -141,6 +141,7 @@ def denied(running: Running, bank: str, topic: str) -> bool:
 
 
 @pytest.mark.kafka
+@pytest.mark.timeout(300)
 def test_a_run_on_a_real_broker_that_goes_away_twice(on_kafka: tuple[Running, Broker]) -> None:
     """Away when everything starts for the first time, killed in the middle of a run: nobody is needed."""
     running, broker = on_kafka
@@ -150,7 +151,7 @@ def test_a_run_on_a_real_broker_that_goes_away_twice(on_kafka: tuple[Running, Br
     running.start(*running.everything(), topics.REGISTRY)
     running.wait("a line", lambda: all(running.events(name) for name in running.processes))
     broker.start()
-    run = running.submit(plan_for(running.folder, learner=rounds(8)))
+    run = running.submit(plan_for(running.folder, learner=rounds(40)))
     running.at_round(run, 2)
     broker.kill()
     assert running.view(run)["phase"] == "ROUND"

@@ -20,7 +20,7 @@ from federation_processes import (
     rounds,
 )
 from tacit.rounds.plan import Deadlines
-from tacit.rounds.types import Kind
+from tacit.rounds.types import Checked, Kind, ResultBody
 from tacit.runtime.exit_codes import ExitCode
 from tacit.wire import topics
 
@@ -91,19 +91,31 @@ def test_killed_at_one_point(running: Running, point: str, count: int) -> None:
 
 def test_killed_in_the_middle_it_comes_back_and_answers_the_newest_question(running: Running) -> None:
     """Rounds go on without it at their deadline; its return costs nothing but the rounds that it missed."""
-    running.start(*running.everything())
-    run = running.submit(plan_for(running.folder, learner=rounds(12), deadlines=HASTY))
-    running.at_round(run, 2)
-    running.kill(TRAINER)
-    running.at_round(run, 4)
+    running.start(topics.AGGREGATOR, "trainer-ash", "trainer-birch")
+    # START, JOIN and three vectors go out; the fourth is stored and stays.
+    running.start(TRAINER, fault="before-append:6")
+    run = running.submit(plan_for(running.folder, learner=rounds(20), deadlines=HASTY))
+    assert running.exit_code(TRAINER) == -signal.SIGKILL
+    running.at_round(run, 5)
     running.start(TRAINER)
     assert running.ended(run)["outcome"] == "FINISHED"
     running.settled(run)
     found = check_outcome(running, run)
+    results = found.state.runs[bytes.fromhex(run)].results
+    missed = [number for number, result in enumerate(results) if BANK not in used(result)]
+    assert missed == list(range(3, missed[-1] + 1))
+    assert 4 <= missed[-1] < len(results) - 1
     slots = {record.header.slot for record in found.of(BANK, Kind.RELEASE).values()}
-    assert {0, 1, 13} <= slots
-    assert 3 not in slots
+    # The late vector is on the topic, the same bytes that were spent; rounds in between were never answered.
+    assert {0, 1, 2, 3, len(results) - 1} <= slots
+    assert 4 not in slots
     assert len(found.of(BANK, Kind.JOIN)) == 1
+
+
+def used(result: Checked) -> set[str]:
+    """Banks whose vectors are in a result."""
+    assert isinstance(result.body, ResultBody)
+    return set(result.body.used)
 
 
 def test_a_second_trainer_on_the_same_folder_is_refused(running: Running) -> None:
@@ -212,10 +224,11 @@ def test_a_full_disk_stops_it_before_the_spend_and_it_goes_on_when_there_is_room
 
 def test_a_run_without_end_can_be_left(running: Running) -> None:
     """The aggregator is gone for good: the bank waits, keeps its word, and is free once a person leaves the run."""
-    running.start(*running.everything())
+    running.start(topics.AGGREGATOR, fault="before-result:2")
+    running.start(*running.everything()[1:])
     run = running.submit(plan_for(running.folder, learner=rounds(12)))
-    running.at_round(run, 1)
-    running.kill(topics.AGGREGATOR)
+    assert running.exit_code(topics.AGGREGATOR) == -signal.SIGKILL
+    running.wait("the answer", lambda: len(running.fold().of(BANK, Kind.RELEASE)) == 2)
     url = running.url(f"{BANK}.bank")
     spent = running.get(f"{BANK}.bank", "/v1/ledger")["runs"][0]
     assert (spent["state"], spent["charged_nano"]) == ("open", spent["reserved_nano"])
