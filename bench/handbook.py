@@ -24,12 +24,14 @@ from tacit.features.types import Encoded
 from tacit.features.windows import feed_of
 from tacit.learning import ensemble
 from tacit.learning.basis import Basis
+from tacit.learning.residual import base_margin
 from tacit.learning.types import Learner
 from tacit.sim import lines
 from tacit.sim.lines import BankRows, Line, Margins
 from tacit.trainer import local
-from tacit.trainer.local import Choice, LocalRows, LocalSettings
+from tacit.trainer.local import LocalRows, LocalSettings
 from tacit.trainer.snapshot import Span
+from tacit.wire.local import Choice
 
 DAYS = 90
 SHARED = "federated, distributed (functions only)"
@@ -105,8 +107,8 @@ def chosen(book: Handbook, it: Bank, model: bytes, base: Margins) -> Margins:
     made = local.choose(known, book.contract, (span.start, span.end), LocalSettings())
     if made.choice is Choice.GLOBAL or made.booster is None:
         return base
-    document = {"choice": made.choice, "booster": made.booster.decode(), "global_share": made.global_share}
-    return lines.chosen_margins(document, it.rows.test, base)
+    start = base_margin(base, made.choice.start(made.global_share))
+    return lines.margins_of(lines.loaded(made.booster), it.rows.test, start)
 
 
 def figures(split: str, feed: str, found: Mapping[str, Line]) -> list[Figure]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -13,6 +14,7 @@ import xgboost
 from fake_clock import FakeClock
 from tacit import canonical
 from tacit.adapters.memory import MemoryLog
+from tacit.features.encode import local_names
 from tacit.features.spec import Column, ColumnType, Contract, Provenance, Ratio, Side
 from tacit.learning.ensemble import booster
 from tacit.learning.types import Ensemble, LineTable
@@ -22,7 +24,6 @@ from tacit.runtime.inbox import Inbox
 from tacit.scorer.bundle import Bundle, Rules
 from tacit.scorer.handlers import Choices, Ports, Scorer
 from tacit.scorer.live import Thresholds
-from tacit.scorer.local import local_names
 from tacit.versions import Guarantee, ModelVersion
 from tacit.wire import envelope
 from wire_cases import RING, key, record
@@ -118,6 +119,7 @@ def document_of(model: bytes, /, **changes: object) -> bytes:
         "choice": "global",
         "precision": {},
         "frauds": 0,
+        "global_share": 1.0,
         "names": list(local_names(CONTRACT)),
         "thresholds": None,
         "booster": None,
@@ -232,9 +234,9 @@ class LogRecords:
         return self.inbox.poll(timeout)
 
     @property
-    def invalid(self) -> int:
-        """Invalid entries."""
-        return self.inbox.invalid.total()
+    def invalid(self) -> Counter[str]:
+        """Invalid entries by reason."""
+        return self.inbox.invalid
 
 
 class World:

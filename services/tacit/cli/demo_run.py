@@ -31,6 +31,7 @@ from tacit.runtime.settings import LogSettings
 from tacit.sim import lines
 from tacit.wire import topics
 from tacit.wire.envelope import SigningKey
+from tacit.wire.local import LocalDocument
 
 MAX_EPSILON = 64
 
@@ -173,7 +174,7 @@ def _outcome(
         "model_digest": digest,
         "run_id": view["run"],
         "lines": {name: line.plain() for name, line in table.items()},
-        "choices": {bank: document["choice"] for bank, document in choices.items()},
+        "choices": {bank: document.choice for bank, document in choices.items()},
         "privacy": _privacy(stage, view),
         "bytes_per_bank": _sizes(stage),
         "test_days": [day.isoformat() for day in stage.dates.test],
@@ -184,7 +185,7 @@ def _outcome(
 
 
 def _margins(
-    stage: Stage, found: Comparison, model: bytes, choices: Mapping[str, Mapping[str, Any]]
+    stage: Stage, found: Comparison, model: bytes, choices: Mapping[str, LocalDocument]
 ) -> dict[str, dict[str, lines.Margins]]:
     contract = stage.terms.contract
     shared = {bank: lines.global_margins(model, contract, rows.test) for bank, rows in found.rows.items()}

@@ -16,6 +16,7 @@ from tacit.cli.supervise import Supervisor
 from tacit.runtime.bound_ports import PortsFileError, read_ports
 from tacit.sim.lines import BankRows
 from tacit.wire import topics
+from tacit.wire.local import LocalDocument, parse
 
 PATIENCE_SECONDS = 180.0
 """Longest wait for a process of the demo to answer."""
@@ -36,13 +37,13 @@ class Served:
         """Base URL of a process's server, waited for."""
         return self.wait(f"the port of {name}", lambda: self._url(name))
 
-    def local(self, bank: str, model: str) -> Mapping[str, Any]:
+    def local(self, bank: str, model: str) -> LocalDocument:
         """A bank's own choice for a model, waited for."""
 
-        def ask() -> Mapping[str, Any] | None:
+        def ask() -> LocalDocument | None:
             found = self._get(f"{bank}.bank", "/v1/local")
-            document: Mapping[str, Any] | None = found.json() if found is not None else None
-            return document if document is not None and document["model"] == model else None
+            document = parse(found.content) if found is not None else None
+            return document if document is not None and document.model == model else None
 
         return self.wait(f"the choice of {bank}", ask)
 

@@ -105,6 +105,27 @@ def ratio_names(contract: Contract) -> list[str]:
     return [f"log_{ratio.numerator}_over_{ratio.denominator}" for ratio in contract.ratios]
 
 
+def local_names(contract: Contract) -> tuple[str, ...]:
+    """Features of a bank's own models: the contract's columns, then the logarithms of its ratios."""
+    return (*(column.name for column in contract.columns), *ratio_names(contract))
+
+
+def local_values(values: NDArray[np.float32], contract: Contract) -> NDArray[np.float32]:
+    """Values of `local_names`.
+
+    Args:
+        values: float32, shape (rows, columns) in contract order, NaN for missing.
+        contract: The contract.
+
+    Returns:
+        float32, shape (rows, columns + ratios).
+
+    Raises:
+        ContractError: If the shape is not (rows, columns).
+    """
+    return np.ascontiguousarray(np.hstack([values, ratio_values(values, contract)]), dtype=np.float32)
+
+
 def unit_order(transactions: pl.DataFrame) -> NDArray[np.int64]:
     """The positions of the rows when sorted by customer, then time, then transaction id."""
     rows = transactions.select("customer", "time", "transaction").with_row_index("position")

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tacit import canonical
+from tacit.features.encode import local_names
 from tacit.features.spec import Contract
 from tacit.scorer.engine import Engine, ModelError
 from tacit.scorer.live import Identity, Live, Thresholds
-from tacit.scorer.local import VERIFIED, Choice, LocalDocument, LocalDocumentError, local_names, parse
 from tacit.versions import ModelVersion, VersionError
 from tacit.wire.documents import parse_canonical
 from tacit.wire.errors import DocumentError
+from tacit.wire.local import VERIFIED, Choice, LocalDocument, LocalDocumentError, parse
 
 API = "tacit.bundle/v1"
 

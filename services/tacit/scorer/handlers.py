@@ -10,9 +10,9 @@ from tacit.runtime.clock import Clock
 from tacit.runtime.observing import get_logger
 from tacit.scorer.bundle import Bundle, BundleError, LoadError, Obstacle, Rules, assemble, read_statement
 from tacit.scorer.live import Live
-from tacit.scorer.local import LocalDocumentError, parse
 from tacit.scorer.ports import Cache, LocalModels, Records
 from tacit.versions import SERVING_ALIAS, AliasState, Catalogue
+from tacit.wire.local import LocalDocumentError, parse
 
 MAX_DOCUMENTS = 8
 """Documents of the trainer that are remembered, one a model, so that the alias may move back."""
@@ -90,8 +90,8 @@ class Scorer:
         self._restore()
 
     @property
-    def invalid(self) -> int:
-        """Entries of the topic that are no valid record."""
+    def invalid(self) -> Counter[str]:
+        """Entries of the topic that are no valid record, by reason."""
         return self._ports.records.invalid
 
     @property

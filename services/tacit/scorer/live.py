@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.features.encode import ratio_values
+from tacit.features.encode import local_names, local_values
 from tacit.features.spec import Contract
+from tacit.learning.residual import base_margin
 from tacit.scorer.engine import Engine, ModelError
-from tacit.scorer.local import Choice, local_names
 from tacit.scorer.rows import RowReader
+from tacit.wire.local import Choice
 
 
 class Decision(enum.StrEnum):
@@ -124,7 +125,7 @@ class Live:
         self.rows = RowReader(contract)
         self._engine = engine
         self._local = local
-        self._share = share if identity.choice is Choice.GLOBAL_LOCAL else 0.0
+        self._share = identity.choice.start(share)
 
     def score(self, row: Sequence[float]) -> Score:
         """Scores one row.
@@ -144,8 +145,8 @@ class Live:
     def _margin(self, values: NDArray[np.float32]) -> float:
         if self._local is None:
             return self._engine.margin(values)
-        features = np.concatenate((values, ratio_values(values[None, :], self.contract)[0]))
-        base = self._engine.margin(values) * self._share if self._share else 0.0
+        features = local_values(values[None, :], self.contract)[0]
+        base = base_margin(self._engine.margin(values), self._share) if self._share else 0.0
         return self._local.margin(features, base)
 
     def margins(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -162,9 +163,9 @@ class Live:
         """
         if self._local is None or values.ndim != 2 or values.shape[1] != len(self.contract.columns):  # noqa: PLR2004
             return self._engine.margins(values)
-        features = np.hstack((values, ratio_values(values, self.contract)))
+        features = local_values(values, self.contract)
         if self._share:
-            return self._local.margins(features, self._engine.margins(values) * self._share)
+            return self._local.margins(features, base_margin(self._engine.margins(values), self._share))
         return self._local.margins(features, np.zeros(values.shape[0]))
 
     def warm(self) -> None:

@@ -1,5 +1,6 @@
 """Builds a scorer from its settings; the only module of the scorer that knows adapters."""
 
+from collections import Counter
 from collections.abc import Callable
 
 from tacit.adapters.bundles import BundleFolder
@@ -59,9 +60,9 @@ class VersionRecords:
             raise LogUnavailableError(str(error)) from error
 
     @property
-    def invalid(self) -> int:
-        """Entries so far that are no valid record."""
-        return self._inbox.invalid.total() if self._inbox is not None else 0
+    def invalid(self) -> Counter[str]:
+        """Entries so far that are no valid record, by reason."""
+        return self._inbox.invalid if self._inbox is not None else Counter()
 
     def close(self) -> None:
         """Closes the log."""

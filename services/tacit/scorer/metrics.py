@@ -1,5 +1,6 @@
 """Every metric of the scorer, once. What tells of transactions, or of the bank's verdict and choice, is bank only."""
 
+from tacit.runtime.inbox import INVALID
 from tacit.runtime.loop import LOOP_METRICS
 from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind
 from tacit.scorer.bundle import Obstacle
@@ -39,12 +40,6 @@ REFUSED = Metric(
     MetricKind.COUNTER,
     "Times that a version was not loaded, by obstacle; the verdict is awaited after every promotion.",
     (Label("obstacle", tuple(Obstacle)),),
-)
-INVALID = Metric(
-    "tacit_scorer_invalid_records",
-    MetricKind.GAUGE,
-    "Entries of the versions topic that are no valid record; growth wants a look at the log.",
-    shareable=True,
 )
 
 TABLE = (*LOOP_METRICS, LOG_LINES, DURATION, REQUESTS, MODEL, LOADED, WAITING, REFUSED, INVALID)

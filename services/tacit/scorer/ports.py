@@ -1,5 +1,6 @@
 """What the scorer asks of the world."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -17,8 +18,8 @@ class Records(Protocol):
         """
 
     @property
-    def invalid(self) -> int:
-        """Entries so far that are no valid record."""
+    def invalid(self) -> Counter[str]:
+        """Entries so far that are no valid record, by reason."""
 
 
 class LocalModels(Protocol):

@@ -3,6 +3,7 @@
 from collections import Counter
 from typing import Any
 
+from tacit.runtime.inbox import InvalidRecords
 from tacit.runtime.observing import Metrics
 from tacit.scorer import metrics
 from tacit.scorer.bundle import Obstacle
@@ -48,12 +49,13 @@ class Gauges:
     def __init__(self, scorer: Scorer, measured: Metrics) -> None:
         self._scorer = scorer
         self._measured = measured
+        self._invalid = InvalidRecords(measured)
         self._refused: Counter[Obstacle] = Counter()
 
     def update(self) -> None:
         """Sets every gauge and adds what is new to the counters."""
         scorer, measured = self._scorer, self._measured
-        measured.set(metrics.INVALID.name, float(scorer.invalid))
+        self._invalid.update(scorer.invalid)
         measured.set(metrics.LOADED.name, scorer.loaded)
         live = scorer.live
         waiting = scorer.wanted is not None and (live is None or live.identity.version != scorer.wanted)

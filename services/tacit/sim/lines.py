@@ -15,11 +15,12 @@ import xgboost
 from numpy.typing import NDArray
 
 from tacit.features import windows
+from tacit.features.encode import local_values
 from tacit.features.spec import Contract
+from tacit.learning.residual import base_margin
 from tacit.sim import metrics
-from tacit.trainer import local
-from tacit.trainer.local import Choice
 from tacit.trainer.snapshot import Span
+from tacit.wire.local import Choice, LocalDocument
 
 DAY = 86_400
 
@@ -31,7 +32,7 @@ class Scored:
     """Rows of one bank with the columns of its own models.
 
     Attributes:
-        values: float32, shape (rows, columns + ratios): `trainer.local.features`.
+        values: float32, shape (rows, columns + ratios): `features.encode.local_values`.
         labels: uint8, shape (rows,).
         customers: int64, shape (rows,): codes within the bank.
         days: int64, shape (rows,): days since 1970 UTC.
@@ -101,7 +102,7 @@ def prepare(
     Returns:
         The rows; training labels are those known when the run may be asked for, test labels the final ones.
     """
-    values = local.features(windows.compute(rows, contract, feeds).to_numpy().astype(np.float32), contract)
+    values = local_values(windows.compute(rows, contract, feeds).to_numpy().astype(np.float32), contract)
     codes = rows["customer"].rank("dense").to_numpy().astype(np.int64)
     times, labels = rows["time"].to_numpy(), rows["label"].to_numpy().astype(np.uint8)
     known = labels * (rows["label_time"].to_numpy() <= reach.ready)
@@ -144,22 +145,26 @@ def margins_of(booster: xgboost.Booster, rows: Scored, base: Margins | None = No
     return np.asarray(found, dtype=np.float64)
 
 
-def global_margins(model: bytes, contract: Contract, rows: Scored) -> Margins:
-    """Margins of the federated model file, which knows the contract's columns only."""
+def loaded(model: bytes) -> xgboost.Booster:
+    """A model file as XGBoost reads it."""
     booster = xgboost.Booster()
     booster.load_model(bytearray(model))
+    return booster
+
+
+def global_margins(model: bytes, contract: Contract, rows: Scored) -> Margins:
+    """Margins of the federated model file, which knows the contract's columns only."""
+    booster = loaded(model)
     values = np.ascontiguousarray(rows.values[:, : len(contract.columns)])
     return np.asarray(booster.inplace_predict(values, predict_type="margin", validate_features=False), dtype=np.float64)
 
 
-def chosen_margins(document: Mapping[str, Any], rows: Scored, base: Margins) -> Margins:
+def chosen_margins(document: LocalDocument, rows: Scored, base: Margins) -> Margins:
     """Margins of what a bank chose to serve, from its trainer's local document."""
-    if document["choice"] == Choice.GLOBAL or document["booster"] is None:
+    if document.choice is Choice.GLOBAL or document.booster is None:
         return base
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(document["booster"].encode()))
     return margins_of(
-        booster, rows, base * document["global_share"] if document["choice"] == Choice.GLOBAL_LOCAL else None
+        loaded(document.booster.encode()), rows, base_margin(base, document.choice.start(document.global_share))
     )
 
 

@@ -1,11 +1,8 @@
 """The bank's own model of a finished run: fitted beside the loop, kept in one file, for the bank's scorer alone."""
 
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tacit import canonical
 from tacit.learning import ensemble
@@ -17,9 +14,13 @@ from tacit.trainer.answers import Answerer
 from tacit.trainer.checks import Finished
 from tacit.trainer.local import LocalModel, LocalRows, LocalSettings
 from tacit.trainer.ports import Worker
+from tacit.wire import local as documents
+from tacit.wire.local import Choice, LocalDocument, LocalDocumentError
 
-API = "tacit.local/v1"
 CURRENT = "current.json"
+
+GLOBAL_ONLY = LocalModel(Choice.GLOBAL, {}, 0, None, 1.0, (), None)
+"""What a bank without rows of a run serves."""
 
 _log = get_logger(__name__)
 
@@ -50,8 +51,8 @@ class LocalChoice:
         model = canonical.label(ensemble.digest(done.model))
         if done.answerer is None:
             kept = read(path)
-            if kept is None or kept["run"] != done.run.id.hex():
-                _write(path, _document(done.run, model, None))
+            if kept is None or kept.run != done.run.id.hex():
+                _write(path, _document(done.run, model, GLOBAL_ONLY))
             return True
         answerer = done.answerer
         made = self.worker.done(("choice", done.run.id), lambda: self._choose(done.run, answerer))
@@ -76,40 +77,38 @@ class LocalChoice:
         return local.choose(rows, answerer.terms.contract, (reach.start, reach.end), settings)
 
 
-def read(path: Path) -> Mapping[str, Any] | None:
+def read(path: Path) -> LocalDocument | None:
     """The stored document, None if there is none or it cannot be read."""
     try:
-        found: Mapping[str, Any] = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return documents.parse(path.read_bytes())
+    except (OSError, LocalDocumentError):
         return None
-    return found if found.get("api") == API else None
 
 
-def _document(run: Run, model: str, made: LocalModel | None) -> dict[str, object]:
+def _document(run: Run, model: str, made: LocalModel) -> LocalDocument:
     assert run.terms is not None  # noqa: S101  a finished run has terms
-    thresholds = made.thresholds if made is not None else None
-    return {
-        "api": API,
-        "run": run.id.hex(),
-        "model": model,
-        "name": run.terms.plan.model,
-        "contract": run.terms.plan.contract,
-        "verdict": "ok",
-        "choice": made.choice if made is not None else local.Choice.GLOBAL,
-        "precision": dict(made.precision) if made is not None else {},
-        "frauds": made.frauds if made is not None else 0,
-        "global_share": made.global_share if made is not None else 1.0,
-        "names": list(made.names) if made is not None else [],
-        "thresholds": {"review": thresholds.review, "decline": thresholds.decline} if thresholds is not None else None,
-        "booster": made.booster.decode() if made is not None and made.booster is not None else None,
-    }
+    return LocalDocument(
+        api=documents.API,
+        run=run.id.hex(),
+        model=model,
+        name=run.terms.plan.model,
+        contract=run.terms.plan.contract,
+        verdict=documents.VERIFIED,
+        choice=made.choice,
+        precision=made.precision,
+        frauds=made.frauds,
+        global_share=made.global_share,
+        names=made.names,
+        thresholds=made.thresholds,
+        booster=made.booster.decode() if made.booster is not None else None,
+    )
 
 
-def _write(path: Path, document: Mapping[str, object]) -> None:
+def _write(path: Path, document: LocalDocument) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(document, file)
+    with partial.open("wb") as file:
+        file.write(documents.encode(document))
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

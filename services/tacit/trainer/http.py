@@ -1,7 +1,7 @@
 """The trainer's bank-only port: the local model for the bank's scorer, the ledger, and leaving a run."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +16,7 @@ from tacit.runtime.problems import install_problems, problem
 from tacit.trainer.choice import CURRENT, read
 from tacit.trainer.handlers import Trainer
 from tacit.trainer.ports import Journal
+from tacit.wire.local import LocalDocument, encode
 
 
 class Doorway:
@@ -32,7 +33,7 @@ class Doorway:
         self._journal = journal
         self._folder = folder
 
-    def local(self) -> Mapping[str, Any] | None:
+    def local(self) -> LocalDocument | None:
         """The current local model document."""
         return read(self._folder / CURRENT)
 
@@ -86,7 +87,7 @@ def app(doorway: Doorway, live: Check, ready: Check, metrics: Callable[[], bytes
         document = doorway.local()
         if document is None:
             return problem(HTTPStatus.NOT_FOUND, "No model yet", "no run has finished and been verified here")
-        response = JSONResponse(document)
+        response = Response(encode(document), media_type="application/json")
         tag = f'"{hashlib.sha256(response.body).hexdigest()}"'
         if if_none_match == tag:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})

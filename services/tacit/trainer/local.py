@@ -5,7 +5,6 @@ average precision nor a threshold, may leave the bank. The choice is made by a r
 the training window, each week scored by models that saw only rows whose labels were final when it began.
 """
 
-import enum
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tacit.features.encode import ratio_names, ratio_values
+from tacit.features.encode import local_names, local_values
 from tacit.features.spec import Contract
+from tacit.learning.residual import base_margin, mean_share
+from tacit.wire.local import Choice, Thresholds
 
 WEEK = 7 * 86_400
 DAY = 86_400
@@ -29,14 +30,6 @@ _Margins = NDArray[np.float64]
 
 class LocalError(Exception):
     """Rows or settings that no local model can be made from; the message names the value and what is allowed."""
-
-
-class Choice(enum.StrEnum):
-    """What a bank serves."""
-
-    ALONE = "alone"
-    GLOBAL = "global"
-    GLOBAL_LOCAL = "global+local"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +78,6 @@ class LocalSettings:
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Margins of the chosen model at and above which a row is reviewed or declined."""
-
-    review: float
-    decline: float
-
-
-@dataclass(frozen=True)
 class LocalModel:
     """What the bank serves. Bank-only, all of it.
 
@@ -131,16 +116,6 @@ _RESIDUAL = _Recipe(share=1.0, rounds=40, depth=4, rate=0.1)
 _SMALL_RESIDUAL = _Recipe(share=1.0, rounds=20, depth=3, rate=0.1)
 
 
-def feature_names(contract: Contract) -> tuple[str, ...]:
-    """Columns of a bank's own models: the contract's, then the logarithms of its ratios."""
-    return (*(column.name for column in contract.columns), *ratio_names(contract))
-
-
-def features(values: NDArray[np.float32], contract: Contract) -> NDArray[np.float32]:
-    """Values of `feature_names`, float32, shape (rows, columns + ratios)."""
-    return np.ascontiguousarray(np.hstack([values, ratio_values(values, contract)]), dtype=np.float32)
-
-
 def _check(rows: LocalRows, contract: Contract, start: int, end: int) -> None:
     count = rows.labels.shape[0]
     if rows.values.shape != (count, len(contract.columns)):
@@ -172,9 +147,9 @@ class _Bench:
     def __init__(self, rows: LocalRows, contract: Contract, settings: LocalSettings, window: tuple[int, int]) -> None:
         inside = np.flatnonzero((rows.times >= window[0]) & (rows.times < window[1]))
         order = inside[np.argsort(rows.times[inside], kind="stable")]
-        self.names = feature_names(contract)
+        self.names = local_names(contract)
         self.settings = settings
-        self.values = features(rows.values[order], contract)
+        self.values = local_values(rows.values[order], contract)
         self.labels = rows.labels[order]
         self.times = rows.times[order]
         self.margins = rows.margins[order].astype(np.float32)
@@ -218,7 +193,7 @@ class _Bench:
 
     def start(self, share: float, rows: slice) -> NDArray[np.float32]:
         """The margins that trees start from."""
-        return self.margins[rows] * np.float32(share)
+        return base_margin(self.margins[rows], share)
 
     def margins_of(self, parts: _Parts, rows: slice) -> _Margins:
         """Mean of the margins of fitted parts."""
@@ -363,5 +338,5 @@ def choose(rows: LocalRows, contract: Contract, window: tuple[int, int], setting
     parts = (bench.fit(matrix, _ALONE),) if choice is Choice.ALONE else bench.parts(matrix)[choice]
     scored = margins[choice] or [bench.margins_of(parts, _recent(bench, window[1]))]
     thresholds = _thresholds(np.concatenate(scored), settings)
-    share = sum(part.share for part in parts) / len(parts)
+    share = mean_share([part.share for part in parts])
     return LocalModel(choice, precision, frauds, _file(parts), share, bench.names, thresholds)

@@ -6,11 +6,13 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scorer_cases import document_of
 from tacit.adapters import local_models as subject
 from tacit.adapters.local_models import FileLocalModels, HttpLocalModels, address_in
 from tacit.runtime.bound_ports import add_ports
 from tacit.runtime.health import Status
 from tacit.trainer import http as trainers
+from tacit.wire.local import LocalDocument, parse
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -126,9 +128,9 @@ def test_a_file_is_limited_and_must_be_one(tmp_path: Path, monkeypatch: pytest.M
 class Doorway:
     """A trainer's doorway with one document."""
 
-    def local(self) -> dict[str, object]:
+    def local(self) -> LocalDocument:
         """The document."""
-        return {"api": "tacit.local/v1", "choice": "global"}
+        return parse(document_of(b"model"))
 
 
 @pytest.mark.integration

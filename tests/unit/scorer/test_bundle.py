@@ -25,7 +25,7 @@ from scorer_cases import (
 from tacit import canonical
 from tacit.scorer.bundle import Bundle, BundleError, LoadError, Obstacle, Rules, assemble
 from tacit.scorer.live import Thresholds
-from tacit.scorer.local import Choice
+from tacit.wire.local import Choice
 
 LOCAL = local_booster()[1].decode()
 BOTH = {"choice": "global+local", "booster": LOCAL, "thresholds": {"review": 1.5, "decline": 3.5}}

@@ -12,7 +12,7 @@ from tacit.runtime.log import LogUnavailableError
 from tacit.scorer import handlers as subject
 from tacit.scorer.bundle import Bundle, Obstacle
 from tacit.scorer.handlers import Scorer
-from tacit.scorer.local import Choice
+from tacit.wire.local import Choice
 from wire_cases import record
 
 BOTH = {"choice": "global+local", "booster": local_booster()[1].decode()}
@@ -106,7 +106,7 @@ def test_only_the_registrys_signature_counts(world: World, kind: Kind, signer: s
     world.trainer.document = document_of(MODELS[0])
     scorer = world.scorer()
     world.step(scorer)
-    assert (scorer.live, scorer.invalid) == (None, 1)
+    assert (scorer.live, scorer.invalid.total()) == (None, 1)
 
 
 def test_a_corrupted_artefact_is_refused(world: World) -> None:
@@ -119,7 +119,7 @@ def test_a_corrupted_artefact_is_refused(world: World) -> None:
     world.trainer.document = document_of(MODELS[0])
     scorer = world.scorer()
     world.step(scorer)
-    assert (scorer.live, scorer.invalid, scorer.refused) == (None, 1, {Obstacle.ARTEFACT: 1})
+    assert (scorer.live, scorer.invalid.total(), scorer.refused) == (None, 1, {Obstacle.ARTEFACT: 1})
 
 
 def test_a_late_artefact_is_enough(world: World) -> None:

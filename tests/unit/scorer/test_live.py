@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorer_cases import CONTRACT, CONTRACT_LABEL, DEFAULTS, MODELS, NAMES, local_booster, rows_of
+from tacit.features.encode import local_names, local_values
 from tacit.scorer.engine import Engine, ModelError
 from tacit.scorer.live import Decision, Identity, Live, Thresholds, probability
-from tacit.scorer.local import Choice, local_names
 from tacit.trainer import local as trainers
+from tacit.wire.local import Choice
 
 GROWN, SAVED = local_booster()
 
@@ -37,7 +38,7 @@ def xgboost_margins(choice: Choice, values: np.ndarray, grown: xgboost.Booster) 
         return margins
     base = margins if choice is Choice.GLOBAL_LOCAL else np.zeros_like(margins)
     wide = xgboost.DMatrix(
-        trainers.features(values, CONTRACT), base_margin=base, feature_names=list(local_names(CONTRACT)), nthread=1
+        local_values(values, CONTRACT), base_margin=base, feature_names=list(local_names(CONTRACT)), nthread=1
     )
     return grown.predict(wide, output_margin=True)
 

@@ -57,9 +57,9 @@ def test_records_are_checked_and_counted() -> None:
     Registry(log).publish(MODELS[0])
     log.append(TOPIC, b"", b"noise")
     records = records_of(lambda: log)
-    assert records.invalid == 0
+    assert records.invalid.total() == 0
     assert len(records.poll(0.0)) == 3
-    assert records.invalid == 1
+    assert records.invalid == {"malformed": 1}
     records.close()
 
 

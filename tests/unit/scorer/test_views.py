@@ -10,7 +10,7 @@ SHAREABLE = {
     "tacit_log_outages_total",
     "tacit_log_away",
     "tacit_log_lines_total",
-    "tacit_scorer_invalid_records",
+    "tacit_invalid_records_total",
 }
 
 
@@ -97,7 +97,7 @@ def test_nothing_bank_only_is_on_the_shareable_side() -> None:
     measured, gauges = measured_of(world, world.serving())
     gauges.update()
     text = measured.expose().decode()
-    assert "tacit_score" not in text.replace("tacit_scorer_invalid_records", "")
+    assert "tacit_score" not in text
     assert "tacit_model" not in text
 
 
@@ -107,4 +107,5 @@ def test_invalid_records_are_shown() -> None:
     world.log.append("tacit.versions.v1", b"registry", b"noise")
     measured, gauges = measured_of(world, world.serving())
     gauges.update()
-    assert "tacit_scorer_invalid_records 1.0" in measured.expose().decode()
+    gauges.update()
+    assert 'tacit_invalid_records_total{reason="malformed"} 1.0' in measured.expose().decode()

@@ -30,9 +30,9 @@ def test_a_bank_without_rows_serves_the_global_model(finished: tuple[Federation,
     assert LocalChoice(tmp_path, InlineWorker(), "UTC").took(finished[1])
     found = read(tmp_path / CURRENT)
     assert found is not None
-    assert found["model"] == canonical.label(ensemble.digest(finished[1].model))
-    assert (found["run"], found["choice"], found["booster"]) == (finished[1].run.id.hex(), "global", None)
-    assert found["global_share"] == 1.0
+    assert found.model == canonical.label(ensemble.digest(finished[1].model))
+    assert (found.run, found.choice, found.booster) == (finished[1].run.id.hex(), "global", None)
+    assert found.global_share == 1.0
     assert [path.name for path in tmp_path.iterdir()] == [CURRENT]
 
 
@@ -41,9 +41,9 @@ def test_a_kept_choice_of_the_same_run_stays(finished: tuple[Federation, Finishe
     choice = LocalChoice(tmp_path, InlineWorker(), "UTC")
     choice.took(finished[1])
     path = tmp_path / CURRENT
-    path.write_text(path.read_text().replace('"global"', '"local"'))
+    path.write_text(path.read_text().replace('"global"', '"alone"'))
     choice.took(finished[1])
-    assert read(path)["choice"] == "local"  # type: ignore[index]
+    assert read(path).choice == "alone"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]x", '{"api": "other/v1"}'])

@@ -1,6 +1,5 @@
 """The bank-only port: local model with ETag, ledger, runs, and leaving."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +9,31 @@ import federation_cases as cases
 from asgi_client import AsgiClient
 from federation_cases import plan_for, until
 from tacit.sim.federation import Federation
-from tacit.trainer.choice import API, CURRENT
+from tacit.trainer.choice import CURRENT
 from tacit.trainer.http import Doorway, app, plain
+from tacit.wire import local
+
+
+def document(run: str) -> bytes:
+    """A document of a bank that serves the global model of a run."""
+    digest = "sha256:" + "0" * 64
+    return local.encode(
+        local.LocalDocument(
+            api=local.API,
+            run=run,
+            model=digest,
+            name="card-fraud",
+            contract=digest,
+            verdict=local.VERIFIED,
+            choice=local.Choice.GLOBAL,
+            precision={},
+            frauds=0,
+            global_share=1.0,
+            names=(),
+            thresholds=None,
+            booster=None,
+        )
+    )
 
 
 @pytest.fixture
@@ -34,13 +56,13 @@ def test_the_local_model_has_a_tag(client: AsgiClient, tmp_path: Path) -> None:
     """404 before there is one; 304 for the same content; a new tag for a new one."""
     assert client.get("/v1/local").status_code == 404
     (tmp_path / "local").mkdir()
-    (tmp_path / "local" / CURRENT).write_text(json.dumps({"api": API, "run": "a"}))
+    (tmp_path / "local" / CURRENT).write_bytes(document("a" * 64))
     found = client.get("/v1/local")
-    assert found.json()["run"] == "a"
+    assert found.json()["run"] == "a" * 64
     tag = found.headers["ETag"]
     assert client.get("/v1/local", {"If-None-Match": tag}).status_code == 304
-    (tmp_path / "local" / CURRENT).write_text(json.dumps({"api": API, "run": "b"}))
-    assert client.get("/v1/local", {"If-None-Match": tag}).json()["run"] == "b"
+    (tmp_path / "local" / CURRENT).write_bytes(document("b" * 64))
+    assert client.get("/v1/local", {"If-None-Match": tag}).json()["run"] == "b" * 64
 
 
 def test_ledger_and_runs_after_a_run(fed: Federation, client: AsgiClient) -> None:

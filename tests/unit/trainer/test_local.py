@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import xgboost
 
+from tacit.features.encode import local_values
 from tacit.features.spec import Column, ColumnType, Contract, Provenance, Ratio
 from tacit.scorer.engine import Engine
 from tacit.trainer import local as subject
-from tacit.trainer.local import Choice, LocalError, LocalRows, LocalSettings
+from tacit.trainer.local import LocalError, LocalRows, LocalSettings
+from tacit.wire.local import Choice
 
 DAY = 86_400
 WINDOW = (1_000 * DAY, 1_060 * DAY)
@@ -226,7 +228,7 @@ def test_engine_scores_the_residual_as_xgboost() -> None:
     rows = rows_of(9, knows=0.3)
     found = choose(rows)
     assert found.booster is not None
-    values = subject.features(rows.values, CONTRACT)
+    values = local_values(rows.values, CONTRACT)
     native = xgboost.Booster({"nthread": 1}, model_file=bytearray(found.booster))
     base = rows.margins * found.global_share
     matrix = xgboost.DMatrix(values, base_margin=base, feature_names=list(found.names), nthread=1)
