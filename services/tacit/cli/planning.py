@@ -59,7 +59,7 @@ learner:
   ridge: "0.3"
   average: 8                     # last iterates that are averaged
   starting_margin: "-4.59512"    # log-odds of the public starting rate, here 1 %
-  clip: {{preconditioner: "1", gradient: "{gradient}"}}
+  clip: {{preconditioner: "1", gradient: "2"}}
   expected_fraud_units: {fraud_units}     # public guess of units with a fraud, over all banks
 shares: {{preconditioner: "0.05", gradients: "0.90", quality: "0.05"}}
 quality:
@@ -204,7 +204,6 @@ def new(wish: Wish, manifest: Manifest, contract: Contract, today: dt.date) -> s
         days=wish.days,
         paid_retries=0 if mode is Mode.LOCAL else 2,
         kappa=canonical.number(learner.kappa),
-        gradient=canonical.number(learner.clip.gradient),
     )
     work_out(read(text.encode(), manifest, contract), contract, manifest)
     return text

@@ -38,11 +38,11 @@ A row's curvature p (1 - p) |phi^2| stays below 1/4 where rows have a norm of ab
 cut; a row's gradient exceeds 1/4 only where the model is far off. Chosen on weeks before 2018-07-25.
 """
 
-LOCAL_LEARNER = Learner(kappa=Fraction(1), clip=Clip(Fraction(1), Fraction(1)))
+LOCAL_LEARNER = Learner(kappa=Fraction(1))
 """The additive learner where every bank adds the full noise (docs/decisions/002-local-mode.md).
 
-Noise is proportional to the clip, and in mode `local` there is more of it by the number of banks: a lower bound and a
-preconditioner that minds the noise gain more than the frauds that they cut. Chosen on weeks before 2018-07-25.
+In mode `local` there is more noise by the number of banks, and a preconditioner that minds it gains more than it slows
+down. Chosen on weeks before 2018-07-25 and on worlds of the product's generator.
 """
 
 
