@@ -1,5 +1,6 @@
 """Every metric of the aggregator, once; all of them come from plans, control records and public sizes."""
 
+from tacit.runtime.inbox import INVALID
 from tacit.runtime.loop import LOOP_METRICS
 from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind
 
@@ -32,12 +33,6 @@ EPSILON = Metric(
     MetricKind.GAUGE,
     "Epsilon of the newest run's reserved budget, by model.",
     (Label("model"),),
-    shareable=True,
-)
-INVALID = Metric(
-    "tacit_invalid_records",
-    MetricKind.GAUGE,
-    "Entries that are no valid record, over all topics; `/v1/evidence` lists them with reasons.",
     shareable=True,
 )
 VOID = Metric(

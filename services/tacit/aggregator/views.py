@@ -8,7 +8,7 @@ from tacit.aggregator.handlers import Aggregator
 from tacit.rounds import verify
 from tacit.rounds.state import Run
 from tacit.rounds.types import EndBody, Kind, Refusal, RefusedBody
-from tacit.runtime.inbox import Inbox
+from tacit.runtime.inbox import Inbox, InvalidRecords
 from tacit.runtime.observing import Metrics
 
 
@@ -95,6 +95,7 @@ class Gauges:
         self._aggregator = aggregator
         self._inbox = inbox
         self._measured = measured
+        self._invalid = InvalidRecords(measured)
         self._rounds: dict[bytes, int] = {}
         self._ended: set[bytes] = set()
         self._attempt: tuple[bytes, int] | None = None
@@ -103,7 +104,7 @@ class Gauges:
         """Sets every gauge and adds what is new to the counters; `now` is the wall clock in seconds."""
         state, measured = self._aggregator.state, self._measured
         measured.set(metrics.LEADING.name, float(self._aggregator.leading))
-        measured.set(metrics.INVALID.name, float(self._inbox.invalid.total()))
+        self._invalid.update(self._inbox.invalid)
         measured.set(metrics.VOID.name, float(state.void.total()))
         for run in state.runs.values():
             self._count(run)

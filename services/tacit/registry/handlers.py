@@ -31,7 +31,7 @@ from tacit.rounds.types import (
 )
 from tacit.runtime import faults
 from tacit.runtime.clock import Clock
-from tacit.runtime.inbox import Inbox
+from tacit.runtime.inbox import Inbox, InvalidRecords
 from tacit.runtime.log import Log
 from tacit.runtime.observing import Metrics, get_logger
 from tacit.versions import AliasState, ArtefactError, Catalogue, Published, StoreError, VersionError
@@ -106,7 +106,7 @@ class Registry:
         self._files: dict[bytes, bytes] = {}
         self._stored: dict[str, Published] = {}
         self._moves_stored = 0
-        self._invalid = 0
+        self._invalid = InvalidRecords(ports.metrics)
         self._compared = self._replayed = False
         self._trouble = ""
 
@@ -133,7 +133,7 @@ class Registry:
             self._failed(error)
         else:
             self._trouble = ""
-        self._count_invalid()
+        self._invalid.update(self._ports.runs.invalid, self._ports.published.invalid)
         self._replayed = self._replayed or (not self._trouble and self._ports.runs.caught_up())
 
     def ready(self) -> tuple[bool, str]:
@@ -329,12 +329,6 @@ class Registry:
             _log.error("storage_failed", error=str(error), exc_info=True)
         self._trouble = str(error)
         self._ports.metrics.increment(table.TROUBLE.name)
-
-    def _count_invalid(self) -> None:
-        found = self._ports.runs.invalid.total() + self._ports.published.invalid.total()
-        if found > self._invalid:
-            self._ports.metrics.increment(table.INVALID.name, found - self._invalid)
-            self._invalid = found
 
 
 _KINDS = {ArtefactBody: Kind.ARTEFACT, VersionBody: Kind.VERSION, AliasBody: Kind.ALIAS}

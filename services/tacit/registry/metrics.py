@@ -1,15 +1,10 @@
 """The registry's metrics. All are shareable: they count versions, runs and records, nothing computed from rows."""
 
+from tacit.runtime.inbox import INVALID
 from tacit.runtime.loop import LOOP_METRICS
 from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind, Metrics
 from tacit.versions import SERVING_ALIAS, Catalogue, Stage
 
-INVALID = Metric(
-    "tacit_invalid_records_total",
-    MetricKind.COUNTER,
-    "Entries that are no valid record; the operator looks into the log at the first one.",
-    shareable=True,
-)
 REJECTED = Metric(
     "tacit_registry_runs_rejected_total",
     MetricKind.COUNTER,

@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from tacit.rounds.types import Checked
 from tacit.runtime.accepted import Accepted
 from tacit.runtime.log import Log
+from tacit.runtime.observing import Label, Metric, MetricKind, Metrics
 from tacit.wire import envelope, topics
 from tacit.wire.envelope import InvalidRecord
+from tacit.wire.errors import InvalidReason
 
 LISTED = 1000
 """Invalid records that are listed; the counters go on."""
+
+INVALID = Metric(
+    "tacit_invalid_records_total",
+    MetricKind.COUNTER,
+    "Entries that this process read and that are no valid record, by reason; a start reads every topic from its "
+    "beginning. Growth wants a look at the log.",
+    labels=(Label("reason", tuple(InvalidReason)),),
+    shareable=True,
+)
+"""In every service's table; `InvalidRecords` keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,29 @@ class Inbox:
         self.invalid[invalid.reason] += 1
         if len(self.listed) < LISTED:
             self.listed.append(invalid)
+
+
+class InvalidRecords:
+    """Keeps `INVALID` equal to what a process's inboxes met.
+
+    Args:
+        measured: The process's metrics.
+    """
+
+    def __init__(self, measured: Metrics) -> None:
+        self._measured = measured
+        self._counted: Counter[str] = Counter()
+
+    def update(self, *invalid: Counter[str]) -> None:
+        """Adds what is new.
+
+        Args:
+            invalid: Invalid entries by reason, `Inbox.invalid` of all the process's inboxes.
+        """
+        found = sum(invalid, Counter[str]())
+        for reason, count in (found - self._counted).items():
+            self._measured.increment(INVALID.name, count, reason=reason)
+        self._counted = found
 
 
 def federation_inbox(log: Log, accepted: Accepted, prefix: str) -> Inbox:

@@ -18,7 +18,7 @@ import prometheus_client
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-MAX_LABEL_VALUES = 10
+MAX_LABEL_VALUES = 20
 """Most values of one closed label."""
 
 MAX_OPEN_VALUES = 200

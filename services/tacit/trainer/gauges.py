@@ -8,7 +8,7 @@ from tacit.rounds.ledger import LedgerReport, Position
 from tacit.rounds.state import Run, State
 from tacit.rounds.types import Kind
 from tacit.runtime.clock import Clock
-from tacit.runtime.inbox import Inbox
+from tacit.runtime.inbox import Inbox, InvalidRecords
 from tacit.runtime.observing import Metrics
 from tacit.trainer import metrics
 from tacit.trainer.checks import finished
@@ -65,7 +65,8 @@ class Gauges:
         self._measured = measured
         self._counted: set[tuple[bytes, str]] = set()
         self._settled: set[bytes] = set()
-        self._invalid = self._released = 0
+        self._invalid = InvalidRecords(measured)
+        self._released = 0
         self._head: bytes | None = None
 
     def update(self) -> None:
@@ -74,10 +75,10 @@ class Gauges:
             if run.id not in self._settled:
                 self._count(run)
         self._measured.set(metrics.ROUND.name, float(self._round(self._sources.state.active)))
-        invalid, released = self._sources.inbox.invalid.total(), self._sources.released()
-        self._measured.increment(metrics.INVALID.name, invalid - self._invalid)
+        self._invalid.update(self._sources.inbox.invalid)
+        released = self._sources.released()
         self._measured.increment(metrics.RELEASES.name, released - self._released)
-        self._invalid, self._released = invalid, released
+        self._released = released
         self._account()
 
     def _count(self, run: Run) -> None:

@@ -1,5 +1,6 @@
 """Every metric of the trainer, once. Shareable ones come from plans, releases and public sizes alone."""
 
+from tacit.runtime.inbox import INVALID
 from tacit.runtime.loop import LOOP_METRICS
 from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind
 
@@ -17,12 +18,6 @@ RELEASES = Metric(
     shareable=True,
 )
 ROUND = Metric("tacit_trainer_round", MetricKind.GAUGE, "Round of the run under way, -1 for none.", shareable=True)
-INVALID = Metric(
-    "tacit_trainer_invalid_records_total",
-    MetricKind.COUNTER,
-    "Records of any topic that this bank could not accept; growth wants a look at the log.",
-    shareable=True,
-)
 SPENT = Metric(
     "tacit_ledger_lifetime_epsilon", MetricKind.GAUGE, "Epsilon charged to the account so far, at the policy's delta."
 )

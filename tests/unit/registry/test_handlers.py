@@ -50,9 +50,9 @@ def run_until_done(desk: Desk) -> Registry:
     raise AssertionError("the registry dies at every start")
 
 
-def value_of(registry: Registry, name: str) -> float | None:
-    """A metric without labels."""
-    return registry._ports.metrics.shareable.get_sample_value(name)
+def value_of(registry: Registry, name: str, **labels: str) -> float | None:
+    """A metric's value."""
+    return registry._ports.metrics.shareable.get_sample_value(name, labels)
 
 
 def test_every_finished_run_is_published_in_order(case: Case, desk: Desk) -> None:
@@ -350,7 +350,7 @@ def test_invalid_entries_are_counted_once(desk: Desk) -> None:
     desk.log.append(VERSIONS, b"registry", b"garbage")
     desk.log.append(topics.control().name, b"aggregator", b"garbage")
     registry = desk.stepped()
-    assert value_of(registry, table.INVALID.name) == 2
+    assert value_of(registry, table.INVALID.name, reason="malformed") == 2
     assert len(desk.published()) == len(NAMES)
 
 

@@ -1,14 +1,18 @@
 """Reading records: positions, what is invalid, and knowing that everything was read."""
 
+from collections import Counter
+
 import pytest
 
 from tacit.adapters.memory import MemoryLog
 from tacit.rounds.types import Kind
 from tacit.runtime import inbox as subject
 from tacit.runtime.accepted import Accepted
-from tacit.runtime.inbox import Inbox, federation_inbox
+from tacit.runtime.inbox import INVALID, Inbox, InvalidRecords, federation_inbox
 from tacit.runtime.log import LogUnavailableError
+from tacit.runtime.observing import Metrics
 from tacit.wire import envelope
+from tacit.wire.errors import InvalidReason
 from wire_cases import BANKS, MANIFEST, RING, record
 
 CONTROL, ASH = "tacit.control.v1", "tacit.bank.v1.ash"
@@ -105,3 +109,38 @@ def test_what_was_removed_is_not_waited_for(log: MemoryLog, inbox: Inbox) -> Non
     assert not inbox.caught_up()
     assert [item.header.kind for item in inbox.poll(0.0)] == [Kind.OPEN]
     assert inbox.caught_up()
+
+
+def counted(measured: Metrics) -> dict[str, float | None]:
+    """What the metric says of each reason, those of 0 left out."""
+    values = {
+        str(reason): measured.shareable.get_sample_value(INVALID.name, {"reason": reason}) for reason in InvalidReason
+    }
+    return {reason: value for reason, value in values.items() if value}
+
+
+def test_invalid_entries_are_counted_by_reason_over_all_inboxes() -> None:
+    """What grew is added, once, whichever inbox met it."""
+    measured = Metrics((INVALID,))
+    kept = InvalidRecords(measured)
+    first, second = Counter({"malformed": 2}), Counter({"malformed": 1, "bad_fence": 1})
+    kept.update(first, second)
+    kept.update(first, second)
+    assert counted(measured) == {"malformed": 3.0, "bad_fence": 1.0}
+    second["bad_fence"] += 4
+    kept.update(first, second)
+    assert counted(measured) == {"malformed": 3.0, "bad_fence": 5.0}
+
+
+def test_an_inbox_is_never_changed_by_counting(log: MemoryLog, inbox: Inbox) -> None:
+    """The list of `/v1/evidence` stays whole."""
+    log.append(ASH, b"k", b"garbage")
+    inbox.poll(0.0)
+    InvalidRecords(Metrics((INVALID,))).update(inbox.invalid)
+    assert inbox.invalid == {"malformed": 1}
+
+
+def test_every_reason_has_its_series_from_the_start() -> None:
+    """So that the first invalid entry of a kind shows as growth."""
+    text = Metrics((INVALID,)).expose().decode()
+    assert all(f'{INVALID.name}{{reason="{reason}"}} 0.0' in text for reason in InvalidReason)

@@ -76,7 +76,7 @@ def test_before_any_run_everything_is_at_rest(case: Case) -> None:
     """No round, no outcome, nothing spent, the whole cap left."""
     assert case.runs() == dict.fromkeys(("joined", "refused", "finished", "left"), 0.0)
     assert case.value(metrics.ROUND.name) == -1.0
-    assert case.value(metrics.RELEASES.name) == case.value(metrics.INVALID.name) == 0.0
+    assert case.value(metrics.RELEASES.name) == case.value(metrics.INVALID.name, reason="malformed") == 0.0
     assert case.value(metrics.SPENT.name, bank_only=True) == 0.0
     assert case.value(metrics.LEFT.name, bank_only=True) == 1.0
 
@@ -159,7 +159,7 @@ def test_invalid_entries_of_any_topic_are_counted(case: Case) -> None:
     """Two entries that are no records, seen over two updates."""
     for count in (1.0, 2.0):
         case.fed.log.append(cases.CONTROL, b"k", b"garbage")
-        until(case.fed, lambda count=count: case.value(metrics.INVALID.name) == count)
+        until(case.fed, lambda count=count: case.value(metrics.INVALID.name, reason="malformed") == count)
 
 
 def test_what_others_may_scrape_is_a_function_of_the_log(case: Case) -> None:
