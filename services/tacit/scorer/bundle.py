@@ -14,9 +14,9 @@ from tacit.features.spec import Contract
 from tacit.scorer.engine import Engine, ModelError
 from tacit.scorer.live import Identity, Live, Thresholds
 from tacit.versions import ModelVersion, VersionError
-from tacit.wire.documents import parse_canonical
 from tacit.wire.errors import DocumentError
 from tacit.wire.local import VERIFIED, Choice, LocalDocument, LocalDocumentError, parse
+from tacit.wire.statements import read_statement
 
 API = "tacit.bundle/v1"
 
@@ -90,7 +90,7 @@ class Bundle:
             "document": base64.b64encode(self.document).decode() if self.document is not None else None,
         }
         rest = json.dumps(parts, sort_keys=True).encode()
-        return _name(rest).encode() + b"\n" + rest
+        return name(rest).encode() + b"\n" + rest
 
     @classmethod
     def decode(cls, data: bytes) -> "Bundle":
@@ -101,7 +101,7 @@ class Bundle:
                 cache can also write a digest, so the folder must belong to the scorer alone.
         """
         named, _, rest = data.partition(b"\n")
-        if named != _name(rest).encode():
+        if named != name(rest).encode():
             raise BundleError("the bundle does not have the digest that it names")
         try:
             parts = json.loads(rest)
@@ -127,9 +127,9 @@ def assemble(bundle: Bundle, rules: Rules) -> Live:
     Raises:
         LoadError: Naming the first obstacle.
     """
-    version = read_statement(bundle.statement)
-    if _name(bundle.model) != version.file:
-        raise LoadError(Obstacle.DIGEST, f"the file's digest is {_name(bundle.model)}, the statement's {version.file}")
+    version = _version(bundle.statement)
+    if name(bundle.model) != version.file:
+        raise LoadError(Obstacle.DIGEST, f"the file's digest is {name(bundle.model)}, the statement's {version.file}")
     contract = rules.contracts.get(version.contract)
     if contract is None:
         raise LoadError(Obstacle.CONTRACT, f"contract {version.contract} is not at hand")
@@ -142,14 +142,9 @@ def assemble(bundle: Bundle, rules: Rules) -> Live:
     return live
 
 
-def read_statement(statement: bytes) -> ModelVersion:
-    """Reads the registry's statement.
-
-    Raises:
-        LoadError: If it is none.
-    """
+def _version(statement: bytes) -> ModelVersion:
     try:
-        return parse_canonical(ModelVersion, statement)
+        return read_statement(statement)
     except (DocumentError, VersionError) as error:
         raise LoadError(Obstacle.STATEMENT, str(error)) from error
 
@@ -202,5 +197,6 @@ def _thresholds(
     return defaults
 
 
-def _name(data: bytes) -> str:
+def name(data: bytes) -> str:
+    """The digest that names a statement or a model file, `sha256:<hex>`."""
     return canonical.label(hashlib.sha256(data).digest())

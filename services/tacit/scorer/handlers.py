@@ -5,13 +5,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tacit import canonical
-from tacit.rounds.types import AliasBody, ArtefactBody, Checked, VersionBody
+from tacit.rounds.types import ArtefactBody, Checked, VersionBody
 from tacit.runtime.clock import Clock
 from tacit.runtime.observing import get_logger
-from tacit.scorer.bundle import Bundle, BundleError, LoadError, Obstacle, Rules, assemble, read_statement
+from tacit.scorer.bundle import Bundle, BundleError, LoadError, Obstacle, Rules, assemble, name
 from tacit.scorer.live import Live
 from tacit.scorer.ports import Cache, LocalModels, Records
 from tacit.versions import SERVING_ALIAS, AliasState, Catalogue
+from tacit.wire import statements
 from tacit.wire.local import LocalDocumentError, parse
 
 MAX_DOCUMENTS = 8
@@ -118,25 +119,14 @@ class Scorer:
             self._follow()
 
     def _take(self, record: Checked) -> None:
-        body = record.body
+        body, reason = record.body, statements.fold(self._catalogue, record)
         if isinstance(body, ArtefactBody):
-            label = canonical.label(body.digest)
-            self._catalogue.hold(label)
-            self._files[label] = zlib.compress(body.content, 1)
-        elif isinstance(body, VersionBody):
-            self._register(body.statement)
-        elif isinstance(body, AliasBody):
-            self._catalogue.point(body.alias, canonical.label(body.version), body.sequence)
-
-    def _register(self, statement: bytes) -> None:
-        try:
-            version = read_statement(statement)
-        except LoadError as error:
-            self.refused[error.obstacle] += 1
-            _log.warning("statement_refused", reason=str(error))
-            return
-        if not self._catalogue.register(version):
-            self._statements[canonical.label(version.digest)] = statement
+            self._files[canonical.label(body.digest)] = zlib.compress(body.content, 1)
+        elif reason == statements.UNREADABLE:
+            self.refused[Obstacle.STATEMENT] += 1
+            _log.warning("statement_refused", record=record.digest.hex())
+        elif isinstance(body, VersionBody) and not reason:
+            self._statements[name(body.statement)] = body.statement
 
     def _ask_trainer(self) -> None:
         now = self._ports.clock.monotonic()

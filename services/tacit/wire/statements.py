@@ -6,6 +6,9 @@ from tacit.versions import Catalogue, ModelVersion, VersionError
 from tacit.wire import documents
 from tacit.wire.errors import DocumentError
 
+UNREADABLE = "statement"
+"""Reason of `fold` for a statement that cannot be read."""
+
 
 def read_statement(statement: bytes) -> ModelVersion:
     """The version that a statement describes.
@@ -41,6 +44,6 @@ def _register(catalogue: Catalogue, body: VersionBody) -> str:
     try:
         version = read_statement(body.statement)
     except (DocumentError, VersionError):
-        catalogue.void["statement"] += 1
-        return "statement"
+        catalogue.void[UNREADABLE] += 1
+        return UNREADABLE
     return catalogue.register(version)
