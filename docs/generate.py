@@ -64,7 +64,8 @@ METRICS = """# Metrics
 
 Every process answers `GET /metrics` in Prometheus' text format. What is scraped by the `federation` depends on plans,
 releases and public sizes alone. What is `bank only` may depend on a bank's rows or budget, and is exposed on the bank's
-own port and nowhere else; process CPU and memory are there too.
+own port and nowhere else; a bank's processes show CPU and memory there too. Aggregator and registry see no rows: they
+show everything on their one port, CPU and memory included.
 """
 
 
