@@ -79,12 +79,14 @@ class Aggregator:
         state: The fold; read it only while `lock` is held.
         lock: Guards the fold against the HTTP threads.
         leader: Decides what comes next.
+        ready: Whether the control topic was read to its end once.
     """
 
     def __init__(self, state: State, document: bytes, ports: Ports) -> None:
         self.state = state
         self.lock = threading.RLock()
         self.leader = Leader(state, ports.clock)
+        self.ready = False
         self._document = document
         self._ports = ports
         self._nonce = b""
@@ -103,6 +105,10 @@ class Aggregator:
             for record in records:
                 self._take(record)
             self._lead_on()
+
+    def close(self) -> None:
+        """Gives the lease up, so that another replica need not wait."""
+        self._ports.lease.release()
 
     def _take(self, record: Checked) -> None:
         stood = self.state.apply(record)
@@ -181,8 +187,14 @@ class Aggregator:
 
     def _lead_on(self) -> None:
         """Leads, or tries to, once everything on the control topic was read."""
-        if not self._ports.lease.try_hold() or not self._ports.inbox.caught_up([self._ports.topic]):
+        held = self._ports.lease.try_hold()
+        if (self.ready and not held) or not self._ports.inbox.caught_up([self._ports.topic]):
             return
+        self.ready = True
+        if held:
+            self._lead()
+
+    def _lead(self) -> None:
         manifest = self.state.manifest
         place = Place(manifest.federation, manifest.digest)
         if not self._manifest_seen:

@@ -31,19 +31,23 @@ def serve(settings: AggregatorSettings) -> ExitCode:
     inbox = federation_inbox(log, accepted, settings.log.topic_prefix)
     aggregator = _build(settings, accepted, log, inbox)
     gauges = Gauges(aggregator, inbox, measured)
-    status = Status(clock)
+    status = Status(clock, lambda: (aggregator.ready, "reading the log"))
 
     def step(timeout: float) -> None:
         aggregator.step(timeout)
         with aggregator.lock:
             gauges.update(clock.now())
 
+    def close() -> None:
+        aggregator.close()
+        log.close()
+
     app = http.app(aggregator, inbox, status.live, status.ready, measured)
     servers = {topics.AGGREGATOR: HttpServer.of(app, settings.http)}
     service = Service(
         topics.AGGREGATOR,
         step,
-        log.close,
+        close,
         servers,
         clock,
         status=status,

@@ -7,12 +7,15 @@ from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind
 RUNS_ENDED = Metric(
     "tacit_runs_ended_total",
     MetricKind.COUNTER,
-    "Runs that ended, by outcome; the operator looks here after a submission.",
+    "Runs that ended since this process had read the log, by outcome; the operator looks here after a submission.",
     (Label("outcome", ("finished", "aborted", "cancelled")),),
     shareable=True,
 )
 ROUNDS = Metric(
-    "tacit_rounds_total", MetricKind.COUNTER, "Rounds that have a result; grows while a run is healthy.", shareable=True
+    "tacit_rounds_total",
+    MetricKind.COUNTER,
+    "Rounds that got a result since this process had read the log; grows while a run is healthy.",
+    shareable=True,
 )
 ROUND = Metric("tacit_round", MetricKind.GAUGE, "Round under way, -1 for none.", shareable=True)
 WAITING = Metric(

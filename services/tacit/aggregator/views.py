@@ -9,7 +9,7 @@ from tacit.rounds import verify
 from tacit.rounds.state import Run
 from tacit.rounds.types import EndBody, Kind, Refusal, RefusedBody
 from tacit.runtime.inbox import Inbox, InvalidRecords
-from tacit.runtime.observing import Metrics
+from tacit.runtime.observing import Events, Metrics
 
 
 def phase(run: Run) -> str:
@@ -83,7 +83,7 @@ def evidence(aggregator: Aggregator, inbox: Inbox) -> dict[str, Any]:
 
 
 class Gauges:
-    """Keeps the metrics equal to the fold.
+    """Keeps the metrics equal to the fold; counters of runs and rounds start when the control topic was read.
 
     Args:
         aggregator: The machine.
@@ -96,6 +96,7 @@ class Gauges:
         self._inbox = inbox
         self._measured = measured
         self._invalid = InvalidRecords(measured)
+        self._events = Events(measured)
         self._rounds: dict[bytes, int] = {}
         self._ended: set[bytes] = set()
         self._attempt: tuple[bytes, int] | None = None
@@ -108,17 +109,18 @@ class Gauges:
         measured.set(metrics.VOID.name, float(state.void.total()))
         for run in state.runs.values():
             self._count(run)
+        self._events.begin(self._aggregator.ready)
         self._active(state.active, now)
 
     def _count(self, run: Run) -> None:
         before = self._rounds.get(run.id, 0)
         if len(run.results) > before:
-            self._measured.increment(metrics.ROUNDS.name, len(run.results) - before)
+            self._events.count(metrics.ROUNDS.name, len(run.results) - before)
             self._rounds[run.id] = len(run.results)
         body = run.end.body if run.end is not None else None
         if isinstance(body, EndBody) and run.id not in self._ended:
             self._ended.add(run.id)
-            self._measured.increment(metrics.RUNS_ENDED.name, outcome=body.outcome.name.lower())
+            self._events.count(metrics.RUNS_ENDED.name, outcome=body.outcome.name.lower())
 
     def _active(self, run: Run | None, now: float) -> None:
         attempt = run.attempt if run is not None else None

@@ -233,6 +233,30 @@ class Metrics:
         return value
 
 
+class Events:
+    """Counters of what happens on a log, from when the process had read the log to its end.
+
+    What stood there before is history: another process counted it, and counting it again would show a burst at every
+    start.
+
+    Args:
+        measured: The process's metrics.
+    """
+
+    def __init__(self, measured: Metrics) -> None:
+        self._measured = measured
+        self._begun = False
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Adds to a counter, or nothing before `begin`; raises `ObservingError` as `Metrics.increment` does."""
+        if self._begun:
+            self._measured.increment(name, amount, **labels)
+
+    def begin(self, ready: bool) -> None:
+        """Counts from now on, once the process was ready; to be called after an update's counts."""
+        self._begun = self._begun or ready
+
+
 def _start_series(metric: Metric, made: _Made) -> None:
     # A series that starts at 0 lets `rate` see the first event; a gauge's 0 would be a statement.
     if metric.kind is MetricKind.GAUGE or not metric.labels or not all(label.values for label in metric.labels):

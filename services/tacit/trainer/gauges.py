@@ -9,7 +9,7 @@ from tacit.rounds.state import Run, State
 from tacit.rounds.types import Kind
 from tacit.runtime.clock import Clock
 from tacit.runtime.inbox import Inbox, InvalidRecords
-from tacit.runtime.observing import Metrics
+from tacit.runtime.observing import Events, Metrics
 from tacit.trainer import metrics
 from tacit.trainer.checks import finished
 from tacit.trainer.ports import Worker
@@ -40,6 +40,7 @@ class Sources:
         inbox: Counts invalid entries.
         journal: The bank's journal.
         released: How many noised vectors of this bank its own topic shows.
+        ready: Whether the log was read to its end and the own topic agrees with the journal.
     """
 
     bank: str
@@ -47,13 +48,14 @@ class Sources:
     inbox: Inbox
     journal: Journal
     released: Callable[[], int]
+    ready: Callable[[], bool]
 
 
 class Gauges:
     """Keeps the metrics equal to what they are read from.
 
     What others may scrape is a function of records on the log, which all members read; the ledger's figures are exposed
-    on the bank's own port only. Counters begin with what the log held when this process first read it.
+    on the bank's own port only. Counters of runs and releases start when the trainer is ready.
 
     Args:
         sources: What the metrics are read from.
@@ -66,6 +68,7 @@ class Gauges:
         self._counted: set[tuple[bytes, str]] = set()
         self._settled: set[bytes] = set()
         self._invalid = InvalidRecords(measured)
+        self._events = Events(measured)
         self._released = 0
         self._head: bytes | None = None
 
@@ -77,8 +80,9 @@ class Gauges:
         self._measured.set(metrics.ROUND.name, float(self._round(self._sources.state.active)))
         self._invalid.update(self._sources.inbox.invalid)
         released = self._sources.released()
-        self._measured.increment(metrics.RELEASES.name, released - self._released)
+        self._events.count(metrics.RELEASES.name, released - self._released)
         self._released = released
+        self._events.begin(self._sources.ready())
         self._account()
 
     def _count(self, run: Run) -> None:
@@ -89,7 +93,7 @@ class Gauges:
         for outcome in sorted(found):
             if (run.id, outcome) not in self._counted:
                 self._counted.add((run.id, outcome))
-                self._measured.increment(metrics.RUNS.name, outcome=outcome)
+                self._events.count(metrics.RUNS.name, outcome=outcome)
         # A run that is over can still be left, and the LEFT is this bank's last record of it.
         if "left" in found or "finished" in found:
             self._settled.add(run.id)

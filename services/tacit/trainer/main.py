@@ -148,7 +148,14 @@ def _build(
     bank = handlers.Bank(policy, accepted.manifest, accepted.contracts, settings.folder / "snapshots", own)
     choice = LocalChoice(settings.folder / LOCAL, resources.worker, source.zone, settings.threads)
     trainer = Trainer(bank, ports, choice.took)
-    sources = Sources(policy.bank, trainer.state, ports.inbox, resources.journal, lambda: ports.outbox.released)
+    sources = Sources(
+        bank=policy.bank,
+        state=trainer.state,
+        inbox=ports.inbox,
+        journal=resources.journal,
+        released=lambda: ports.outbox.released,
+        ready=lambda: trainer.ready,
+    )
     return trainer, Gauges(sources, resources.measured)
 
 

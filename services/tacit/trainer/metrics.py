@@ -7,14 +7,15 @@ from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind
 RUNS = Metric(
     "tacit_trainer_runs_total",
     MetricKind.COUNTER,
-    "Runs by what this bank did: joined, refused, finished, left; the operator compares with the consortium's view.",
+    "Runs by what this bank did since the process was ready: joined, refused, finished, left; the operator compares "
+    "with the consortium's view.",
     (Label("outcome", ("joined", "refused", "finished", "left")),),
     shareable=True,
 )
 RELEASES = Metric(
     "tacit_trainer_releases_total",
     MetricKind.COUNTER,
-    "Noised vectors stored and sent; grows by one per round.",
+    "Noised vectors that stand on the bank's own topic since the process was ready; grows by one per round.",
     shareable=True,
 )
 ROUND = Metric("tacit_trainer_round", MetricKind.GAUGE, "Round of the run under way, -1 for none.", shareable=True)

@@ -208,3 +208,26 @@ def test_an_ended_run_is_forgotten(fed: Federation) -> None:
     step(made)
     assert not [key for key in made.state._banks if key[3] is Kind.RELEASE]
     assert [key for key in made.state._banks if key[3] is Kind.JOIN]
+
+
+def test_a_replica_is_ready_once_the_control_topic_was_read(fed: Federation) -> None:
+    """With the lease or without it; later entries do not take it back."""
+    idle = type("Idle", (), {"try_hold": lambda _: False, "holder_id": "idle"})()
+    step(replica(fed), 3)
+    for made in (replica(fed, lease=idle), replica(fed)):
+        assert not made.ready
+        step(made, 2)
+        assert made.ready
+    fed.log.append(cases.CONTROL, b"k", b"later")
+    assert made.ready
+
+
+def test_a_replica_that_ends_gives_its_lease_up(fed: Federation) -> None:
+    """So that another one need not wait until it runs out."""
+    released: list[str] = []
+    lease = type("Kept", (AlwaysLease,), {"release": lambda self: released.append(self.holder_id)})("kept")
+    made = replica(fed, lease=lease)
+    step(made, 2)
+    assert released == []
+    made.close()
+    assert released == ["kept"]

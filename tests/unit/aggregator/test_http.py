@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,26 @@ def test_gauges_follow_the_fold(fed: Federation, replica: Aggregator) -> None:
     assert "tacit_rounds_total 3.0" in text
     assert 'tacit_runs_ended_total{outcome="finished"} 1.0' in text
     assert "tacit_leading 1.0" in text
+
+
+def test_counters_start_where_the_log_was_read(fed: Federation, replica: Aggregator) -> None:
+    """A replica that starts after a whole run shows its end in the views and counts none of it again."""
+    fed.submit(plan_for(fed))
+    turns(fed, replica, 45)
+    late = Aggregator(State(fed.manifest, fed._contracts()), b"{}", replace(replica._ports, inbox=fed._inbox(fed.log)))
+    measured = Metrics(metrics.TABLE)
+    gauges = views.Gauges(late, late._ports.inbox, measured)
+    for _ in range(2):
+        late.step(0.0)
+        gauges.update(fed.clock.now())
+    assert [len(run.results) for run in late.runs()] == [3]
+    text = measured.expose().decode()
+    assert "tacit_rounds_total 0.0" in text
+    assert 'tacit_runs_ended_total{outcome="finished"} 0.0' in text
+
+
+def test_the_one_port_shows_every_metric(client: AsgiClient) -> None:
+    """Nothing here comes from rows, so CPU and memory of the process are shown too."""
+    shown = client.get("/metrics").text
+    assert "process_resident_memory_bytes" in shown
+    assert "tacit_leading" in shown

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from tacit.runtime import observing as subject
-from tacit.runtime.observing import Label, Metric, MetricKind, Metrics, ObservingError
+from tacit.runtime.observing import Events, Label, Metric, MetricKind, Metrics, ObservingError
 
 Lines = Callable[[], list[dict[str, object]]]
 
@@ -280,3 +280,13 @@ def test_values_without_a_json_form_are_shown_as_text(lines: Lines) -> None:
     """A log call never fails for its fields."""
     subject.get_logger("t").info("written", path=Path("a") / "b")
     assert lines()[0]["path"] == "a/b"
+
+
+def test_events_count_from_where_the_log_was_read() -> None:
+    """Before that nothing is added; once begun, a moment of not being ready changes nothing."""
+    measured = Metrics((ROUNDS,))
+    events = Events(measured)
+    for ready in (False, True, False, True):
+        events.count(ROUNDS.name, 2.0, outcome="done")
+        events.begin(ready)
+    assert measured.shareable.get_sample_value(ROUNDS.name, {"outcome": "done"}) == 4.0

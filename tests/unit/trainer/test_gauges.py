@@ -35,6 +35,7 @@ class Case:
     def __init__(self, fed: Federation) -> None:
         self.fed, self.measured = fed, Metrics(metrics.TABLE)
         self.gauges = Gauges(self.sources(), self.measured)
+        self.gauges.update()
 
     @property
     def ports(self) -> Ports:
@@ -45,7 +46,8 @@ class Case:
         """What the bank's metrics are read from."""
         trainer, ports = self.fed._handlers[BANK], self.ports
         journal, outbox = ports.journal, ports.outbox
-        return Sources(BANK, trainer.state, ports.inbox, journal, lambda: outbox.released)  # type: ignore[arg-type]
+        released, ready = (lambda: outbox.released), (lambda: trainer.ready)
+        return Sources(BANK, trainer.state, ports.inbox, journal, released, ready)  # type: ignore[arg-type]
 
     def value(self, name: str, *, bank_only: bool = False, **labels: str) -> float | None:
         """A sample, after an update."""
@@ -99,13 +101,16 @@ def test_finished_runs_are_counted_once(case: Case) -> None:
     assert case.value(metrics.ROUND.name) == -1.0
 
 
-def test_a_process_that_starts_again_counts_from_the_log(case: Case) -> None:
-    """What the first process said, the next one says after it has read the log."""
+def test_a_process_that_starts_again_counts_from_where_it_was_ready(case: Case) -> None:
+    """What the log holds already is no event: a restart shows no burst, and the next run counts once."""
     case.finish()
     next(node for node in case.fed.nodes if node.name == BANK).restart()
-    until(case.fed, lambda: case.fed._handlers[BANK].ready)
     again = Case(case.fed)
-    assert again.runs()["finished"] == 1.0
+    until(case.fed, lambda: again.runs() is not None and case.fed._handlers[BANK].ready)
+    assert set(again.runs().values()) == {0.0}
+    assert again.value(metrics.RELEASES.name) == 0.0
+    again.finish(1)
+    assert again.runs() == {"joined": 1.0, "refused": 0.0, "finished": 1.0, "left": 0.0}
     assert again.value(metrics.RELEASES.name) == 3.0
 
 
@@ -147,7 +152,7 @@ def test_a_refusal_and_a_leave_are_counted(case: Case) -> None:
     trainer._bank = bank
     run = case.fed.submit(plan_for(case.fed, 2))
     until(case.fed, lambda: case.value(metrics.ROUND.name) == 0.0)
-    trainer.leave(trainer.state.runs[run])
+    trainer.leave(run)
     until(case.fed, lambda: case.runs()["left"] == 1.0)
     assert case.value(metrics.ROUND.name) == -1.0
     case.fed.run(run, 2_000)
@@ -164,13 +169,15 @@ def test_invalid_entries_of_any_topic_are_counted(case: Case) -> None:
 
 def test_what_others_may_scrape_is_a_function_of_the_log(case: Case) -> None:
     """Two banks with other rows and the same part in a run show the same."""
+    trainer, other = case.fed._handlers["bank-1"], Metrics(metrics.TABLE)
+    until(case.fed, lambda: trainer.ready)
+    ports, ready = trainer._ports, lambda: trainer.ready
+    found = Sources("bank-1", trainer.state, ports.inbox, ports.journal, lambda: ports.outbox.released, ready)  # type: ignore[arg-type]
+    gauges = Gauges(found, other)
+    gauges.update()
     case.finish()
     case.gauges.update()
-    trainer = case.fed._handlers["bank-1"]
-    ports = trainer._ports
-    other = Metrics(metrics.TABLE)
-    found = Sources("bank-1", trainer.state, ports.inbox, ports.journal, lambda: ports.outbox.released)  # type: ignore[arg-type]
-    Gauges(found, other).update()
+    gauges.update()
     assert _plain(other) == _plain(case.measured)
     assert len(cases.by_kind(case.fed, Kind.RELEASE)) == 9
 
