@@ -200,7 +200,7 @@ def broken(fed: Federation, run_key: bytes) -> list[str]:
         return [*found, "no END"]
     if body.outcome is Outcome.FINISHED:
         deviation = verify.check_run(state, run)
-        found += [deviation] if deviation else []
+        found += [deviation.text] if deviation else []
         model = verify.model_bytes(run)
         found += [f"{bank} has another model" for bank, models in fed.finished.items() if models.get(run_key) != model]
     return found

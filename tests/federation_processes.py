@@ -32,7 +32,7 @@ from tacit import canonical
 from tacit.adapters.journal import Journal
 from tacit.adapters.logs import open_log
 from tacit.cli import layout
-from tacit.cli.client import AggregatorClient, ClientError
+from tacit.cli.client import AggregatorClient, NoAnswerError
 from tacit.cli.layout import Folder, Processes
 from tacit.cli.ledgers import open_journal
 from tacit.cli.main import run
@@ -96,7 +96,7 @@ def plan_for(folder: Folder, **changes: Any) -> Plan:  # noqa: ANN401  fields of
         quality=QualityPlan(edges=(Fraction(-2), Fraction(0))),
         nonce=secrets.token_hex(32),
         deadlines=Deadlines(attempt="120s", join="120s"),
-        tick="1ms",
+        tick="10ms",
         promote=Promote.AUTO,
     )
     return replace(plan, **changes)
@@ -134,7 +134,7 @@ class Audit:
         if hashlib.sha256(verify.model_bytes(run)).digest() != body.model:
             return "another model"
         contradictions = self.state.equivocations
-        return verify.check_run(self.state, run) or (f"contradictions {contradictions}" if contradictions else "")
+        return verify.check_run(self.state, run).text or (f"contradictions {contradictions}" if contradictions else "")
 
 
 def open_settings_log(folder: Folder) -> Log:
@@ -310,9 +310,7 @@ class Running:
         def ask() -> str | None:
             try:
                 return AggregatorClient(self.url(topics.AGGREGATOR)).submit(plan, layout.OPERATOR, self.operator)
-            except ClientError as error:
-                if "no answer" not in str(error):
-                    raise
+            except NoAnswerError:
                 return None
 
         return self.wait("the submission", ask)

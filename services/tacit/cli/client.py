@@ -13,9 +13,16 @@ from tacit.wire.envelope import SigningKey
 
 POLL_SECONDS = 0.2
 
+REPLAY_SECONDS = 30.0
+"""How long a watched run may be refused: an aggregator that restarts knows none until it has read the log."""
+
 
 class ClientError(Exception):
     """A service that cannot be reached, or that refused; the message says why and what helps."""
+
+
+class NoAnswerError(ClientError):
+    """A service that cannot be reached."""
 
 
 class ServiceClient:
@@ -43,12 +50,13 @@ class ServiceClient:
         """Makes one call and gives the JSON of its answer.
 
         Raises:
-            ClientError: If there is no answer, a refusal, or an answer that is not JSON.
+            NoAnswerError: If there is no answer.
+            ClientError: If there is a refusal, or an answer that is not JSON.
         """
         try:
             response = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            raise ClientError(
+            raise NoAnswerError(
                 f"no answer from {self.url} ({type(error).__name__}): is the {self._service} running?"
             ) from error
         if response.is_error:
@@ -102,16 +110,25 @@ class AggregatorClient(ServiceClient):
         return found
 
     def watch(self, run: str) -> Iterator[dict[str, Any]]:
-        """The run again and again until it has ended; an aggregator that restarts is waited for."""
+        """The run again and again until it has ended; an aggregator that is away is waited for.
+
+        Raises:
+            ClientError: If the aggregator answers and refuses for `REPLAY_SECONDS`.
+        """
+        heard = time.monotonic()
         while True:
             try:
                 found = self.run(run)
+            except NoAnswerError:
+                heard = time.monotonic()
             except ClientError:
-                time.sleep(POLL_SECONDS)
-                continue
-            yield found
-            if found["phase"] == "ENDED":
-                return
+                if time.monotonic() - heard > REPLAY_SECONDS:
+                    raise
+            else:
+                yield found
+                if found["phase"] == "ENDED":
+                    return
+                heard = time.monotonic()
             time.sleep(POLL_SECONDS)
 
 

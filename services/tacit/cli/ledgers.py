@@ -10,7 +10,7 @@ from typing import Any
 from tacit import canonical
 from tacit.adapters.journal import Journal, JournalBusyError, JournalError
 from tacit.adapters.logs import open_log
-from tacit.cli.client import ClientError, ServiceClient
+from tacit.cli.client import NoAnswerError, ServiceClient
 from tacit.cli.layout import Folder
 from tacit.cli.text import epsilon
 from tacit.federation import Policy
@@ -304,7 +304,7 @@ def _asked(found: Source, method: str, path: str) -> Any:  # noqa: ANN401  JSON
         return None
     try:
         return found.client.call(method, path)
-    except ClientError as error:
-        if found.journal is None or not str(error).startswith("no answer"):
+    except NoAnswerError:
+        if found.journal is None:
             raise
         return None

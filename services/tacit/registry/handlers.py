@@ -179,10 +179,10 @@ class Registry:
                 continue
             deviation = verify.check_run(self.state, run)
             self._waiting.discard(run.id)
-            if deviation.startswith(verify.MISSING):
+            if deviation.missing:
                 self._waiting.add(run.id)
             elif deviation:
-                self._reject(run, deviation)
+                self._reject(run, deviation.text)
             else:
                 self._verified.add(run.id)
         self._ports.metrics.set(table.WAITING.name, len(self._waiting))

@@ -1,20 +1,47 @@
 """Re-deriving what a leader claims from the records that it names (protocol 3 "Finish", 4 and 8).
 
-A deviation is one sentence; the empty string means agreement. A record that cannot be found is a deviation of its
-own kind, `MISSING`, because waiting may still cure it.
+A deviation is one sentence; an empty one means agreement. A record that cannot be found is a deviation of its own
+kind, because waiting may still cure it.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from tacit import canonical
 from tacit.learning import ensemble
 from tacit.rounds.state import Run, State
 from tacit.rounds.terms import Terms
-from tacit.rounds.types import Checked, EndBody, Kind, Outcome, ResultBody, RoundError, VectorBody
+from tacit.rounds.types import Checked, EndBody, Kind, Outcome, ResultBody, RosterBody, RoundError, VectorBody
 
 RING = 2**64
-MISSING = "missing record"
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """What does not agree; false where everything does.
+
+    Attributes:
+        text: One sentence, empty for agreement.
+        missing: Whether a record cannot be found: waiting may still cure it.
+    """
+
+    text: str = ""
+    missing: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+AGREEMENT = Deviation()
+
+
+def lacking(record: str) -> Deviation:
+    """The deviation of a record that cannot be found."""
+    return Deviation(f"missing record: {record}", missing=True)
 
 
 def decode(element: int) -> int:
@@ -66,7 +93,7 @@ def vectors(records: Iterable[Checked]) -> list[tuple[int, ...]]:
     return [record.body.cells for record in records if isinstance(record.body, VectorBody)]
 
 
-def check_result(state: State, run: Run, round_number: int) -> str:
+def check_result(state: State, run: Run, round_number: int) -> Deviation:
     """Compares a standing RESULT with the RELEASEs that it names.
 
     Args:
@@ -75,7 +102,7 @@ def check_result(state: State, run: Run, round_number: int) -> str:
         round_number: A round that has a standing RESULT.
 
     Returns:
-        The deviation, or nothing.
+        The deviation, or `AGREEMENT`.
     """
     record = run.results[round_number]
     body = record.body
@@ -87,18 +114,20 @@ def check_result(state: State, run: Run, round_number: int) -> str:
         if bank not in known:
             return _unfit(state, run, bank, record.header.slot)
         if known[bank].digest != digest:
-            return f"RESULT of slot {record.header.slot} names another RELEASE of {bank} than its topic holds"
+            return Deviation(
+                f"RESULT of slot {record.header.slot} names another RELEASE of {bank} than its topic holds"
+            )
         named.append(known[bank])
     if total(vectors(named), len(body.sums)) != body.sums:
-        return f"RESULT of slot {record.header.slot} has other sums than the RELEASEs that it names"
-    return ""
+        return Deviation(f"RESULT of slot {record.header.slot} has other sums than the RELEASEs that it names")
+    return AGREEMENT
 
 
-def _unfit(state: State, run: Run, bank: str, slot: int) -> str:
+def _unfit(state: State, run: Run, bank: str, slot: int) -> Deviation:
     """Why a RELEASE that a RESULT names does not count: not there yet, or there and no answer to the question."""
     if state.answer(bank, run.id, Kind.RELEASE, slot) is None:
-        return f"{MISSING}: RELEASE of {bank} for slot {slot}"
-    return f"RESULT of slot {slot} names a RELEASE of {bank} that does not answer its question"
+        return lacking(f"RELEASE of {bank} for slot {slot}")
+    return Deviation(f"RESULT of slot {slot} names a RELEASE of {bank} that does not answer its question")
 
 
 def model_bytes(run: Run) -> bytes:
@@ -112,7 +141,7 @@ def model_bytes(run: Run) -> bytes:
     return ensemble.booster(run.course.ensemble(), run.terms.contract)
 
 
-def check_run(state: State, run: Run) -> str:
+def check_run(state: State, run: Run) -> Deviation:
     """Re-derives a finished run from its records: every sum, every step, the model file and the epsilon.
 
     Args:
@@ -120,27 +149,47 @@ def check_run(state: State, run: Run) -> str:
         run: A run of it with a standing END.
 
     Returns:
-        The first deviation, or nothing.
+        The first deviation, or `AGREEMENT`.
     """
     body = run.end.body if run.end is not None else None
     if not isinstance(body, EndBody) or run.terms is None:
-        return f"{MISSING}: END of run {run.id.hex()}"
+        return lacking(f"END of run {run.id.hex()}")
+    deviation = check_roster(state, run)
     for round_number in range(len(run.results)):
-        deviation = check_result(state, run, round_number)
-        if deviation:
-            return deviation
-    return _check_end(run, run.terms, body)
+        deviation = deviation or check_result(state, run, round_number)
+    return deviation or _check_end(run, run.terms, body)
 
 
-def _check_end(run: Run, worked: Terms, body: EndBody) -> str:
+def check_roster(state: State, run: Run) -> str:
+    """Compares the standing ROSTER with the JOINs that it names: each stands on its bank's chain, for this run.
+
+    Args:
+        state: The fold.
+        run: A run of it.
+
+    Returns:
+        The deviation, or nothing; nothing before ROSTER as well.
+    """
+    body = run.roster.body if run.roster is not None else None
+    named = body.joins if isinstance(body, RosterBody) else {}
+    known = {bank: record.digest for bank, record in state.answers(run, Kind.JOIN)}
+    for bank, digest in sorted(named.items()):
+        if state.answer(bank, run.id, Kind.JOIN) is None:
+            return f"{MISSING}: JOIN of {bank}"
+        if known.get(bank) != digest:
+            return f"ROSTER names another JOIN of {bank} than its topic holds for this run"
+    return ""
+
+
+def _check_end(run: Run, worked: Terms, body: EndBody) -> Deviation:
     promised = str(canonical.number(worked.plan.epsilon))
     if body.epsilon_promised != promised:
-        return f"END says that epsilon {body.epsilon_promised} was promised, the plan says {promised}"
+        return Deviation(f"END says that epsilon {body.epsilon_promised} was promised, the plan says {promised}")
     spent = worked.epsilon if run.attempts else "0"
     if body.epsilon_spent != spent:
-        return f"END says epsilon {body.epsilon_spent}, the plan's reserved budget is {spent}"
+        return Deviation(f"END says epsilon {body.epsilon_spent}, the plan's reserved budget is {spent}")
     if body.outcome is not Outcome.FINISHED:
-        return ""
+        return AGREEMENT
     if hashlib.sha256(model_bytes(run)).digest() != body.model:
-        return "END names another model file than the records make"
-    return ""
+        return Deviation("END names another model file than the records make")
+    return AGREEMENT

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tacit.rounds import verify
 from tacit.rounds.state import Run, State
 from tacit.rounds.types import EndBody, Outcome
+from tacit.rounds.verify import Deviation
 from tacit.trainer.answers import Answerer
 
 
@@ -59,7 +60,7 @@ class Checks:
             if deviation is None:
                 return None
             if deviation:
-                return Finding(run.results[number].digest, deviation)
+                return Finding(run.results[number].digest, deviation.text)
             self._rounds[run.id] = number + 1
         return Finding(b"", "")
 
@@ -69,7 +70,7 @@ class Checks:
             deviation = self._looked(run, functools.partial(verify.check_run, self._state, run))
             if deviation is None or run.end is None:
                 return None
-            self._ends[run.id] = Finding(run.end.digest, deviation)
+            self._ends[run.id] = Finding(run.end.digest, deviation.text)
         return self._ends[run.id]
 
     def model(self, run: Run) -> bytes:
@@ -88,11 +89,11 @@ class Checks:
         for kept in (self._missing, self._rounds, self._ends, self._models):
             kept.pop(run, None)
 
-    def _looked(self, run: Run, compare: Callable[[], str]) -> str | None:
+    def _looked(self, run: Run, compare: Callable[[], Deviation]) -> Deviation | None:
         if self._missing.get(run.id) == self._reads:
             return None
         deviation = compare()
-        if deviation.startswith(verify.MISSING):
+        if deviation.missing:
             self._missing[run.id] = self._reads
             return None
         return deviation
@@ -107,4 +108,4 @@ def finished(run: Run) -> bool:
 def absent(run: Run) -> Finding:
     """What is said of a run whose records never came."""
     assert run.end is not None  # noqa: S101  asked after END
-    return Finding(run.end.digest, f"{verify.MISSING}: a record that the run names is not on the log")
+    return Finding(run.end.digest, verify.lacking("a record that the run names is not on the log").text)

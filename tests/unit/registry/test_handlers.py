@@ -205,7 +205,9 @@ def test_a_deviating_run_is_never_published(case: Case, desk: Desk, monkeypatch:
     """It is logged and counted once; the others go on."""
     real = verify.check_run
     bad = case.runs["first"]
-    monkeypatch.setattr(verify, "check_run", lambda state, run: "wrong sums" if run.id == bad else real(state, run))
+    monkeypatch.setattr(
+        verify, "check_run", lambda state, run: verify.Deviation("wrong sums") if run.id == bad else real(state, run)
+    )
     registry = desk.stepped()
     assert registry.rejected == {bad: "wrong sums"}
     assert value_of(registry, table.REJECTED.name) == 1
@@ -218,7 +220,7 @@ def test_a_model_that_no_reader_would_take_is_rejected(desk: Desk, monkeypatch: 
     incompressible = bytes(range(256)) * 4
     monkeypatch.setattr(envelope, "seal", _refusing(envelope.seal))
     monkeypatch.setattr(verify, "model_bytes", lambda run: incompressible + run.id)
-    monkeypatch.setattr(verify, "check_run", lambda _state, _run: "")
+    monkeypatch.setattr(verify, "check_run", lambda _state, _run: verify.AGREEMENT)
     registry = desk.stepped(2)
     assert len(registry.rejected) == len(NAMES)
     assert desk.log.end(VERSIONS) == 0

@@ -80,8 +80,8 @@ def test_totals_refuse_another_length(cells: int) -> None:
 def test_an_honest_run_agrees(fold: tuple[State, Run]) -> None:
     """Nothing to say of it, as a whole and round by round."""
     state, run = fold
-    assert verify.check_run(state, run) == ""
-    assert [verify.check_result(state, run, number) for number in range(3)] == [""] * 3
+    assert not verify.check_run(state, run)
+    assert [verify.check_result(state, run, number) for number in range(3)] == [verify.AGREEMENT] * 3
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -92,7 +92,9 @@ def test_one_wrong_cell_is_found(fold: tuple[State, Run], number: int, cell: int
     sums = list(run.results[number].body.sums)  # type: ignore[union-attr]
     sums[cell] += 1
     changed(run, number, sums=tuple(sums))
-    assert verify.check_run(state, run) == f"RESULT of slot {number} has other sums than the RELEASEs that it names"
+    assert (
+        verify.check_run(state, run).text == f"RESULT of slot {number} has other sums than the RELEASEs that it names"
+    )
 
 
 def test_a_bank_left_out_is_found(fold: tuple[State, Run]) -> None:
@@ -101,21 +103,21 @@ def test_a_bank_left_out_is_found(fold: tuple[State, Run]) -> None:
     used = dict(run.results[1].body.used)  # type: ignore[union-attr]
     used.pop("bank-1")
     changed(run, 1, used=used)
-    assert "other sums" in verify.check_result(state, run, 1)
+    assert "other sums" in verify.check_result(state, run, 1).text
 
 
 def test_another_digest_is_found(fold: tuple[State, Run]) -> None:
     """A RELEASE that the bank's topic does not hold."""
     state, run = fold
     changed(run, 0, used={**run.results[0].body.used, "bank-2": DIGEST})  # type: ignore[union-attr]
-    assert "names another RELEASE of bank-2" in verify.check_result(state, run, 0)
+    assert "names another RELEASE of bank-2" in verify.check_result(state, run, 0).text
 
 
 def test_a_missing_release_is_missing(fold: tuple[State, Run]) -> None:
-    """What is not there may still come: its own kind of deviation, which starts with MISSING."""
+    """What is not there may still come: its own kind of deviation."""
     state, run = fold
     del state._banks[("bank-1", run.id, 2, Kind.RELEASE)]
-    assert verify.check_run(state, run).startswith(verify.MISSING)
+    assert verify.check_run(state, run).missing
 
 
 @pytest.mark.parametrize("spoil", ["context", "cells"])
@@ -128,7 +130,7 @@ def test_a_release_that_cannot_answer_is_a_deviation(fold: tuple[State, Run], sp
         state._banks[key] = replace(record, header=replace(record.header, context=DIGEST))
     else:
         state._banks[key] = replace(record, body=type("Short", (), {"cells": (1,)})())
-    assert "does not answer its question" in verify.check_result(state, run, 0)
+    assert "does not answer its question" in verify.check_result(state, run, 0).text
     assert "bank-1" not in verify.releases(state, run, 0)
 
 
@@ -144,23 +146,23 @@ def test_a_wrong_end_is_found(fold: tuple[State, Run], changes: dict[str, object
     """Model, spent and promised epsilon."""
     state, run = fold
     end(run, **changes)
-    assert said in verify.check_run(state, run)
+    assert said in verify.check_run(state, run).text
 
 
 def test_an_aborted_run_is_checked_for_its_sums_and_epsilon(fold: tuple[State, Run]) -> None:
     """Without a model: sums and epsilon must hold all the same."""
     state, run = fold
     end(run, outcome=Outcome.ABORTED, reason=Reason.DEADLINE, model=b"")
-    assert verify.check_run(state, run) == ""
+    assert not verify.check_run(state, run)
     changed(run, 1, sums=(0,) * len(run.results[1].body.sums))  # type: ignore[union-attr]
-    assert "other sums" in verify.check_run(state, run)
+    assert "other sums" in verify.check_run(state, run).text
 
 
 def test_a_run_without_end_or_terms_is_missing(fold: tuple[State, Run]) -> None:
     """Nothing can be said yet."""
     state, run = fold
     run.end = None
-    assert verify.check_run(state, run).startswith(verify.MISSING)
+    assert verify.check_run(state, run).missing
 
 
 def test_a_model_needs_all_rounds(fold: tuple[State, Run]) -> None:
@@ -177,3 +179,12 @@ def test_no_answers_outside_the_run(fold: tuple[State, Run]) -> None:
     state, run = fold
     assert verify.releases(state, run, 3) == {}
     assert sorted(verify.releases(state, run, 2)) == ["bank-0", "bank-1", "bank-2"]
+
+
+def test_a_deviation_is_true_and_says_its_sentence() -> None:
+    """Agreement is false and empty; only what is lacking may be waited for."""
+    found = verify.Deviation("other sums")
+    assert (bool(found), str(found), found.missing) == (True, "other sums", False)
+    assert (bool(verify.AGREEMENT), str(verify.AGREEMENT), verify.AGREEMENT.missing) == (False, "", False)
+    assert (bool(verify.lacking("END")), verify.lacking("END").missing) == (True, True)
+    assert verify.lacking("END").text == "missing record: END"
