@@ -6,7 +6,7 @@ import pytest
 
 from tacit.aggregator import metrics
 from tacit.rounds.types import Outcome
-from tacit.runtime.observing import OPEN_LABELS, Metric, MetricKind, Metrics
+from tacit.runtime.observing import OPEN_LABELS, Metric, MetricKind, Metrics, ObservingError
 
 DECLARED = [value for value in vars(metrics).values() if isinstance(value, Metric)]
 OWN = [metric for metric in DECLARED if metric.name != "tacit_log_lines_total"]
@@ -45,7 +45,7 @@ def test_the_table_makes_one_registry() -> None:
     assert made.shareable.get_sample_value(metrics.ROUNDS.name) == 0.0
     for outcome in metrics.RUNS_ENDED.labels[0].values:
         assert made.shareable.get_sample_value(metrics.RUNS_ENDED.name, {"outcome": outcome}) == 0.0
-    with pytest.raises(Exception, match=metrics.ROUND.name):
+    with pytest.raises(ObservingError, match="share a name"):
         Metrics((*metrics.TABLE, metrics.ROUND))
 
 
