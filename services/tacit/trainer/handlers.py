@@ -35,7 +35,6 @@ from tacit.rounds.types import (
     Place,
     Refusal,
     RefusedBody,
-    RosterBody,
     RoundError,
     StartBody,
     VerdictBody,
@@ -48,9 +47,10 @@ from tacit.trainer import policy as rules
 from tacit.trainer.answers import request_digest
 from tacit.trainer.checks import Checks, Finding, Finished, absent, finished
 from tacit.trainer.holdings import Holdings
-from tacit.trainer.outbox import Outbox
+from tacit.trainer.named import Named
+from tacit.trainer.outbox import Due, Outbox
 from tacit.trainer.ports import Journal, Rows, RowsUnusableError, Worker
-from tacit.wire import codec
+from tacit.wire import codec, topics
 
 STALE_RUN_SECONDS = 7 * 86_400
 """A run that did not end for this long after its JOIN is left (protocol 4)."""
@@ -71,6 +71,7 @@ class Bank:
         contracts: Contracts at hand, by their ``sha256:`` digest.
         snapshots: Folder of snapshots.
         topic: The bank's own topic.
+        control: The control topic.
     """
 
     policy: Policy
@@ -78,6 +79,7 @@ class Bank:
     contracts: Mapping[str, Contract]
     snapshots: Path
     topic: str
+    control: str = topics.control().name
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ class Trainer:
         self._finished = finished
         self._checks = Checks(self.state)
         self._holdings = Holdings(bank.snapshots, ports.journal, ports.rows, ports.worker)
-        self._joined: dict[bytes, float] = {}
+        self._named = Named(bank.policy.bank, ports.journal)
+        self._elsewhere: set[bytes] = set()
         self._closed: set[bytes] = set()
         self._begun = False
         self._start: Stored | None = None
@@ -141,6 +144,7 @@ class Trainer:
             if not self._begun:
                 self._begin()
             if self._begun and self._first():
+                self._leave_lost()
                 for run in [run for key, run in self.state.runs.items() if key not in self._closed]:
                     self._follow(run)
             if self._begun:
@@ -152,34 +156,62 @@ class Trainer:
             self.state.apply(record)
             if record.topic == self._bank.topic:
                 self._ports.outbox.read_back(record)
+                if record.header.kind is Kind.JOIN and record.header.manifest != self._bank.manifest.digest:
+                    self._elsewhere.add(record.header.run)
+            elif record.topic == self._bank.control:
+                self._named.read(record)
 
     def closed(self, run: bytes) -> bool:
         """Whether this process has nothing left to do in a run."""
         return run in self._closed
 
-    def leave(self, run: Run) -> None:
+    def leave(self, run: bytes) -> bool:
         """Leaves a run for ever: no further answers, what is left of the reservation is free.
+
+        Returns:
+            False for a run that neither the log nor the journal knows.
 
         Raises:
             RoundError: If the own topic was not held against the journal yet, or the run is done here.
         """
+        state = self._ports.journal.state(run)
+        if run not in self.state.runs and state is RunState.NONE:
+            return False
         if not self.ready:
             raise RoundError("the trainer has not compared its topic with its journal yet: ask again in a moment")
-        if self._ports.journal.state(run.id) is RunState.DONE:
-            raise RoundError(f"run {run.id.hex()} is done here: there is nothing left to leave")
+        if state is RunState.DONE:
+            raise RoundError(f"run {run.hex()} is done here: there is nothing left to leave")
         self._leave(run)
+        return True
 
-    def _leave(self, run: Run) -> None:
-        self._record(run, Kind.LEFT, LeftBody(run.id))
-        self._ports.journal.finish(run.id, RunState.LEFT)
-        self._close(run)
-        _log.info("run_left", run=run.id.hex())
+    def _leave(self, run: bytes) -> None:
+        self._record(run, Kind.LEFT, LeftBody(run))
+        self._ports.journal.finish(run, RunState.LEFT)
+        known = self.state.runs.get(run)
+        if known is not None:
+            self._close(known)
+        else:
+            self._holdings.drop(run)
+        _log.info("run_left", run=run.hex())
+
+    def _leave_lost(self) -> None:
+        """Leaves open runs that nothing would end: left before a crash, or not of this fold (protocol 4)."""
+        for run, joined_ms in self._ports.journal.open_runs().items():
+            begun = self._ports.journal.stored(run, None, Kind.LEFT) is not None
+            if begun or self._lost(run, joined_ms):
+                self._leave(run)
+
+    def _lost(self, run: bytes, joined_ms: int) -> bool:
+        """Whether the fold, read to its end, does not know a run that is another epoch's or stale."""
+        if run in self.state.runs or not self._ports.inbox.caught_up():
+            return False
+        return run in self._elsewhere or self._past(joined_ms)
 
     def _begin(self) -> None:
         """Reads everything first, sends what was stored before, then START (protocol 5, Sending)."""
         if not self._ports.inbox.caught_up():
             return
-        self._ports.outbox.check()
+        self._check()
         self._ports.outbox.resume()
         self._ports.outbox.send()
         self._holdings.sweep(charge.run for charge in self._open())
@@ -196,7 +228,7 @@ class Trainer:
             return True
         if self._ports.outbox.waits(self._start.seq):
             return False
-        self._ports.outbox.check()
+        self._check()
         self._start = None
         return True
 
@@ -209,17 +241,23 @@ class Trainer:
             self._before(run)
         elif state is not RunState.OPEN:
             self._after(run)
+        elif self._named.contradicts(run):
+            self._say(run, _misnamed(run))
+            self._leave(run.id)
         elif run.end is not None:
             self._finish(run)
         elif self._stale(run):
-            self._leave(run)
+            self._leave(run.id)
         elif run.attempt is not None and self._bank.policy.bank in run.banks:
             self._answer(run, run.attempt)
 
     # Before ROSTER
 
     def _before(self, run: Run) -> None:
-        if run.end is not None:
+        if self._named.contradicts(run):
+            self._say(run, _misnamed(run))
+            self._close(run)
+        elif run.end is not None:
             self._after(run)
         elif run.open is not None and run.roster is None:
             self._consider(run)
@@ -260,8 +298,10 @@ class Trainer:
         reservation = Reservation(
             run.id, self._bank.policy.account, rules.buckets(terms), terms.budget.reserved_rho_nano
         )
-        self._ports.outbox.check()
-        compose = self._ports.outbox.compose(Kind.JOIN, JoinBody(b"", b""), self._run_place(run))
+        if not self._current():
+            return
+        self._check()
+        compose = self._ports.outbox.compose(Kind.JOIN, JoinBody(b"", b""), self._run_place(run.id))
         try:
             self._ports.outbox.put(self._ports.journal.reserve(reservation, compose))
         except BudgetExceededError as error:
@@ -272,7 +312,7 @@ class Trainer:
 
     def _refuse(self, run: Run, code: Refusal, reason: str) -> None:
         self.objections[run.id] = reason
-        self._record(run, Kind.REFUSED, RefusedBody(code))
+        self._record(run.id, Kind.REFUSED, RefusedBody(code))
         _log.warning("run_refused", run=run.id.hex(), code=code.name, reason=reason)
 
     # Rounds
@@ -285,21 +325,25 @@ class Trainer:
             return
         key = ("round", run.id, attempt.slot)
         bounded = self._ports.worker.done(key, lambda: self._holdings.answerer(run).bounded(course))
-        if bounded is None:
+        if bounded is None or not self._current():
             return
         self._ports.worker.forget(key)
-        self._ports.outbox.check([self._own_join(run)])
+        self._check()
         try:
             self._ports.journal.bind(run.id, attempt.slot, context(run.place(self._bank.manifest, attempt)))
             self._spend(run, attempt, terms, bounded)
         except (BudgetExceededError, RequestConflictError) as error:
             self.objections[run.id] = str(error)
             _log.error("question_refused", run=run.id.hex(), slot=attempt.slot, reason=str(error))
-            self._leave(run)
+            self._leave(run.id)
 
-    def _own_join(self, run: Run) -> bytes:
-        body = run.roster.body if run.roster is not None else None
-        return body.joins[self._bank.policy.bank] if isinstance(body, RosterBody) else b""
+    def _current(self) -> bool:
+        """Whether the whole own topic, and all that names its records, was read: else the next step looks again."""
+        return self._ports.inbox.caught_up([self._bank.control, self._bank.topic])
+
+    def _check(self) -> None:
+        """Holds the whole own topic, and what the control topic names of it, against the journal."""
+        self._ports.outbox.check(self._named.unknown())
 
     def _spend(self, run: Run, attempt: Attempt, terms: Terms, bounded: Bounded) -> None:
         noise = terms.budget.noises[attempt.round]
@@ -318,7 +362,9 @@ class Trainer:
         )
         tick = milliseconds(terms.plan.tick) / 1000
         now = self._ports.clock.monotonic()
-        self._ports.outbox.put(stored, (now // tick + 1) * tick)
+        self._ports.outbox.put(
+            stored, Due((now // tick + 1) * tick, lambda: attempt.outcome is not None or run.end is not None)
+        )
         _log.info("release_stored", run=run.id.hex(), round=attempt.round, slot=attempt.slot)
 
     def _agrees(self, run: Run) -> bool:
@@ -327,7 +373,7 @@ class Trainer:
         if finding is None or not finding.deviation:
             return finding is not None
         self._say(run, finding)
-        self._leave(run)
+        self._leave(run.id)
         return False
 
     # After END
@@ -338,7 +384,7 @@ class Trainer:
         if finding is None and finished(run):
             if self._stale(run):
                 self._say(run, absent(run))
-                self._leave(run)
+                self._leave(run.id)
             return
         if finding is not None:
             self._say(run, finding)
@@ -368,31 +414,36 @@ class Trainer:
         return self._finished(Finished(run, self._checks.model(run), answerer))
 
     def _say(self, run: Run, finding: Finding) -> None:
-        self._record(run, Kind.VERDICT, VerdictBody(finding.subject, finding.deviation))
+        self._record(run.id, Kind.VERDICT, VerdictBody(finding.subject, finding.deviation))
         if finding.deviation:
             _log.error("wrong_run", run=run.id.hex(), deviation=finding.deviation)
 
     # Shared
 
     def _stale(self, run: Run) -> bool:
-        if run.id not in self._joined:
-            charges = self._ports.journal.ledger().runs
-            self._joined[run.id] = next(charge.joined_ms / 1000 for charge in charges if charge.run == run.id)
-        return self._ports.clock.now() - self._joined[run.id] > STALE_RUN_SECONDS
+        return self._past(self._ports.journal.open_runs()[run.id])
 
-    def _record(self, run: Run, kind: Kind, body: Body) -> None:
+    def _past(self, joined_ms: int) -> bool:
+        return self._ports.clock.now() - joined_ms / 1000 > STALE_RUN_SECONDS
+
+    def _record(self, run: bytes, kind: Kind, body: Body) -> None:
         compose = self._ports.outbox.compose(kind, body, self._run_place(run))
-        self._ports.outbox.put(self._ports.journal.record(kind, run.id, None, compose))
+        self._ports.outbox.put(self._ports.journal.record(kind, run, None, compose))
 
-    def _run_place(self, run: Run) -> Place:
-        return Place(self._bank.manifest.federation, self._bank.manifest.digest, run.id)
+    def _run_place(self, run: bytes) -> Place:
+        return Place(self._bank.manifest.federation, self._bank.manifest.digest, run)
 
     def _close(self, run: Run) -> None:
         self._closed.add(run.id)
         self._checks.forget(run.id)
         self._holdings.drop(run.id)
-        self._joined.pop(run.id, None)
         for key in (("snapshot", run.id), *(("round", run.id, attempt.slot) for attempt in run.attempts)):
             self._ports.worker.forget(key)
         if run.end is not None:
             self.state.forget(run.id)
+
+
+def _misnamed(run: Run) -> Finding:
+    """What is said of a ROSTER that names a JOIN which this bank did not write."""
+    assert run.roster is not None  # noqa: S101  asked of a ROSTER
+    return Finding(run.roster.digest, "roster: names a JOIN that this bank did not write")

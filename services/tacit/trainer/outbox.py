@@ -26,6 +26,23 @@ class Author:
     topic: str
 
 
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Due:
+    """When a record may go out.
+
+    Attributes:
+        at: Not before this moment of the monotonic clock.
+        over: Says that waiting hides nothing any more, since what the record answers is over.
+    """
+
+    at: float = 0.0
+    over: Callable[[], bool] = _never
+
+
 class Outbox:
     """Sends what the journal holds, oldest first, the same bytes every time, until it was read back (protocol 5).
 
@@ -43,7 +60,7 @@ class Outbox:
         self._clock = clock
         self._own: list[Checked] = []
         self._waiting: dict[int, Stored] = {}
-        self._due: dict[int, float] = {}
+        self._due: dict[int, Due] = {}
         self._sent: set[int] = set()
         self._released: set[int] = set()
 
@@ -66,10 +83,17 @@ class Outbox:
             self._journal.mark_seen(stored.seq)
             self._forget(stored.seq)
 
-    def put(self, stored: Stored, due: float = 0.0) -> None:
-        """Sends a stored record, not before `due` of the monotonic clock."""
-        if not stored.seen:
-            self._waiting[stored.seq] = stored
+    def put(self, stored: Stored, due: Due | None = None) -> None:
+        """Sends a stored record when it is due, by default at once.
+
+        The chain has one order: a record that is due takes those along that were stored before it.
+        """
+        if stored.seen:
+            return
+        self._waiting[stored.seq] = stored
+        if due is None:
+            self._due = {seq: earlier for seq, earlier in self._due.items() if seq > stored.seq}
+        else:
             self._due[stored.seq] = due
 
     def waits(self, seq: int) -> bool:
@@ -86,7 +110,8 @@ class Outbox:
         for seq, stored in sorted(self._waiting.items()):
             if seq in self._sent:
                 continue
-            if now < self._due.get(seq, 0.0):
+            due = self._due.get(seq)
+            if due is not None and now < due.at and not due.over():
                 return
             faults.hit("before-append")
             self._log.append(self._author.topic, self._author.bank.encode(), stored.value)
@@ -95,8 +120,10 @@ class Outbox:
 
     def wait(self, timeout: float) -> float:
         """Seconds until something stored is due, at most `timeout`."""
-        dues = [due for seq, due in self._due.items() if seq not in self._sent]
-        return max(0.0, min([timeout, *(due - self._clock.monotonic() for due in dues)]))
+        now = self._clock.monotonic()
+        unsent = [seq for seq in self._waiting if seq not in self._sent]
+        dues = (self._due[seq].at if seq in self._due else now for seq in unsent)
+        return max(0.0, min([timeout, *(at - now for at in dues)]))
 
     def check(self, named: Iterable[bytes] = ()) -> None:
         """Holds the whole own topic against the journal.

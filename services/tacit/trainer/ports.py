@@ -54,6 +54,9 @@ class Journal(Protocol):
     def judge_topic(self, records: Sequence[Checked], named: Iterable[bytes] = ()) -> TopicReport:
         """Compares the whole own topic with the journal; `named` are own records that control records name."""
 
+    def open_runs(self) -> Mapping[bytes, int]:
+        """Runs that are open here, with the time of their JOIN, milliseconds since 1970."""
+
     def sample_key(self) -> bytes:
         """The key of the subsampling rule, fixed with the journal."""
 

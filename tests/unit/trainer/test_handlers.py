@@ -12,7 +12,7 @@ from federation_cases import plan_for, until
 from tacit.federation import Cap
 from tacit.privacy.types import Unit
 from tacit.rounds.ledger import Reservation, RunState
-from tacit.rounds.types import Kind, Refusal, RefusedBody, RoundError
+from tacit.rounds.types import JoinBody, Kind, Refusal, RefusedBody, RoundError
 from tacit.runtime.log import LogUnavailableError
 from tacit.sim.federation import Federation, FrameRows
 from tacit.trainer.handlers import Trainer
@@ -111,7 +111,7 @@ def test_another_open_run_of_the_account_is_busy(fed: Federation) -> None:
     journal = trainer(fed)._ports.journal
     other = Reservation(b"o" * 32, "rows", ("2018-01",), 1)
     until(fed, lambda: trainer(fed).ready, 20)
-    compose = trainer(fed)._ports.outbox.compose(Kind.JOIN, cases.JoinBody(b"", b""), cases.run_place(fed, b"o" * 32))
+    compose = trainer(fed)._ports.outbox.compose(Kind.JOIN, JoinBody(b"", b""), cases.run_place(fed, b"o" * 32))
     trainer(fed)._ports.outbox.put(journal.reserve(other, compose))
     run = fed.submit(plan_for(fed))
     until(fed, lambda: refusal(fed), 60)
@@ -134,7 +134,7 @@ def test_a_bank_is_ready_only_after_its_start_came_back(fed: Federation) -> None
     assert cases.kinds_of(fed, BANK) == [Kind.START]
     assert not machine.ready
     with pytest.raises(RoundError, match="not compared"):
-        machine.leave(machine.state.runs[run])
+        machine.leave(run)
     until(fed, lambda: machine.ready, 10)
 
 
@@ -144,7 +144,7 @@ def test_a_bank_that_leaves_answers_nothing_more(fed: Federation) -> None:
     until(fed, lambda: trainer(fed)._ports.journal.state(run) is RunState.OPEN, 60)
     machine = trainer(fed)
     for _ in range(2):
-        machine.leave(machine.state.runs[run])
+        machine.leave(run)
     assert machine.closed(run)
     for _ in range(20):
         fed.turn()
@@ -162,7 +162,7 @@ def test_a_run_that_is_done_cannot_be_left(fed: Federation) -> None:
     run = fed.submit(plan_for(fed))
     fed.run(run, 300)
     with pytest.raises(RoundError, match="is done here"):
-        trainer(fed).leave(trainer(fed).state.runs[run])
+        trainer(fed).leave(run)
     assert Kind.LEFT not in cases.kinds_of(fed, BANK)
 
 

@@ -9,7 +9,7 @@ from tacit.adapters.memory import MemoryLog
 from tacit.rounds.ledger import Position, Stored, TopicReport, Verdict
 from tacit.rounds.types import Kind, Place, StartBody
 from tacit.runtime.log import LogUnavailableError
-from tacit.trainer.outbox import Author, Outbox, TrainerStoppedError
+from tacit.trainer.outbox import Author, Due, Outbox, TrainerStoppedError
 from tacit.wire import envelope
 from wire_cases import MANIFEST, RING, key
 
@@ -120,23 +120,42 @@ def test_what_is_seen_is_not_sent(case: Case) -> None:
     assert case.sent() == []
 
 
-def test_a_due_time_holds_back_what_follows(case: Case) -> None:
-    """Order is kept: nothing overtakes a record that waits for its tick."""
-    now = case.clock.monotonic()
-    case.outbox.put(case.stored(1), now + 2)
-    case.outbox.put(case.stored(2))
+def test_a_due_time_is_waited_for(case: Case) -> None:
+    """Nothing goes out before its tick; then it does, and nothing is left to wait for."""
+    case.outbox.put(case.stored(1), Due(case.clock.monotonic() + 2))
     case.outbox.send()
     assert case.sent() == []
-    assert case.outbox.wait(10.0) == 0.0
     case.clock.sleep(2)
+    assert case.outbox.wait(10.0) == 0.0
     case.outbox.send()
-    assert len(case.sent()) == 2
+    assert len(case.sent()) == 1
     assert case.outbox.wait(10.0) == 10.0
+
+
+def test_a_tick_holds_back_no_later_record(case: Case) -> None:
+    """A record that is due takes those before it along: the order stays, and nobody waits for another run's tick."""
+    first, second = case.stored(1), case.stored(2)
+    case.outbox.put(first, Due(case.clock.monotonic() + 10**9))
+    case.outbox.put(second)
+    assert case.outbox.wait(10.0) == 0.0
+    case.outbox.send()
+    assert case.sent() == [first.value, second.value]
+
+
+def test_a_tick_ends_with_what_it_hides(case: Case) -> None:
+    """Once the slot or the run is over the record goes out at the next turn."""
+    over: list[bool] = []
+    case.outbox.put(case.stored(1), Due(case.clock.monotonic() + 10**9, lambda: bool(over)))
+    case.outbox.send()
+    assert case.sent() == []
+    over.append(True)
+    case.outbox.send()
+    assert len(case.sent()) == 1
 
 
 def test_waiting_ends_at_the_due_time(case: Case) -> None:
     """The loop wakes for the tick."""
-    case.outbox.put(case.stored(1), case.clock.monotonic() + 2)
+    case.outbox.put(case.stored(1), Due(case.clock.monotonic() + 2))
     assert case.outbox.wait(10.0) == pytest.approx(2.0)
     assert case.outbox.wait(1.0) == 1.0
 
