@@ -11,14 +11,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import xgboost
 from numpy.typing import NDArray
 
 from tacit.features import windows
 from tacit.features.encode import local_values
 from tacit.features.spec import Contract
 from tacit.learning.residual import base_margin
-from tacit.sim import metrics
 from tacit.trainer.snapshot import Span
 from tacit.wire.local import Choice, LocalDocument
 
@@ -124,8 +122,14 @@ def _compromised(rows: pl.DataFrame, start: int) -> NDArray[np.bool_]:
     return (joined["known"] <= day).fill_null(value=False).to_numpy()
 
 
-def fit_alone(rows: Sequence[Scored], threads: int) -> xgboost.Booster:
+Booster = Any
+"""XGBoost's; the library has no types, and is loaded where it is used: its import takes seconds of a demo's start."""
+
+
+def fit_alone(rows: Sequence[Scored], threads: int) -> Booster:
     """The baseline of a bank alone or of the pooled centre: depth 4, 60 trees, eta .15, 256 bins (formats 4)."""
+    import xgboost  # noqa: PLC0415  as `Booster` says
+
     matrix = xgboost.QuantileDMatrix(
         np.concatenate([part.values for part in rows]),
         np.concatenate([part.labels for part in rows]),
@@ -136,7 +140,7 @@ def fit_alone(rows: Sequence[Scored], threads: int) -> xgboost.Booster:
     return xgboost.train({**wanted, "nthread": threads, "verbosity": 0, "seed": 0}, matrix, 60)
 
 
-def margins_of(booster: xgboost.Booster, rows: Scored, base: Margins | None = None) -> Margins:
+def margins_of(booster: Booster, rows: Scored, base: Margins | None = None) -> Margins:
     """Margins of a booster over all columns; `base` are margins to start from."""
     start = np.zeros(rows.labels.shape[0]) if base is None else base
     found = booster.inplace_predict(
@@ -145,8 +149,10 @@ def margins_of(booster: xgboost.Booster, rows: Scored, base: Margins | None = No
     return np.asarray(found, dtype=np.float64)
 
 
-def loaded(model: bytes) -> xgboost.Booster:
+def loaded(model: bytes) -> Booster:
     """A model file as XGBoost reads it."""
+    import xgboost  # noqa: PLC0415  as `Booster` says
+
     booster = xgboost.Booster()
     booster.load_model(bytearray(model))
     return booster
@@ -172,6 +178,8 @@ def figures(labels: NDArray[np.uint8], margins: Margins) -> Figures:
     """AP, AUC and recall at the alert budget (top 0.5 %)."""
     if not 0 < int(labels.sum()) < labels.shape[0]:
         return Figures(float("nan"), float("nan"), float("nan"))
+    from tacit.sim import metrics  # noqa: PLC0415  loads scikit-learn
+
     return Figures(
         metrics.average_precision(labels, margins),
         metrics.auc(labels, margins),
