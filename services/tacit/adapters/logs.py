@@ -1,7 +1,10 @@
 """Opens the log that the settings name. Client libraries are imported only when they are needed."""
 
+from collections.abc import Iterable
+
 from tacit.runtime.log import Log
 from tacit.runtime.settings import LogKind, LogSettings, SettingsError
+from tacit.wire import topics
 
 
 def open_log(settings: LogSettings, client_id: str = "tacit") -> Log:
@@ -19,6 +22,29 @@ def open_log(settings: LogSettings, client_id: str = "tacit") -> Log:
         LogError: If the log refuses; `LogUnavailableError` if it may answer later.
     """
     return _embedded(settings) if settings.kind is LogKind.EMBEDDED else _kafka(settings, client_id)
+
+
+def open_federation_log(settings: LogSettings, banks: Iterable[str], client_id: str) -> Log:
+    """The log that the settings name, with a federation's topics if it is the embedded one.
+
+    A file has nobody else to make them. Kafka's topics come from its operator, together with their access rules: where
+    one is missing, an append says so.
+
+    Args:
+        settings: Which log, and how to reach it.
+        banks: Member ids.
+        client_id: Name in a broker's logs and quotas.
+
+    Returns:
+        An open log; the caller closes it.
+
+    Raises:
+        SettingsError, LogError: As `open_log`.
+    """
+    log = open_log(settings, client_id)
+    if settings.kind is LogKind.EMBEDDED:
+        log.create([topic.name for topic in topics.federation(settings.topic_prefix, banks)])
+    return log
 
 
 def _embedded(settings: LogSettings) -> Log:

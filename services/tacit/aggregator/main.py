@@ -4,7 +4,7 @@ import secrets
 
 from tacit import canonical
 from tacit.adapters.lock_file import LockFileLease
-from tacit.adapters.logs import open_log
+from tacit.adapters.logs import open_federation_log
 from tacit.aggregator import http, metrics
 from tacit.aggregator.handlers import Aggregator, Ports
 from tacit.aggregator.settings import AggregatorSettings
@@ -27,7 +27,7 @@ def serve(settings: AggregatorSettings) -> ExitCode:
     measured = begin(settings, topics.AGGREGATOR, metrics.TABLE)
     clock = SystemClock()
     accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
-    log = open_log(settings.log, topics.AGGREGATOR)
+    log = open_federation_log(settings.log, accepted.manifest.by_id, topics.AGGREGATOR)
     inbox = federation_inbox(log, accepted, settings.log.topic_prefix)
     aggregator = _build(settings, accepted, log, inbox)
     gauges = Gauges(aggregator, inbox, measured)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tacit import canonical
 from tacit.adapters.journal import Journal, JournalBusyError, JournalError
-from tacit.adapters.logs import open_log
+from tacit.adapters.logs import open_federation_log
 from tacit.cli.client import NoAnswerError, ServiceClient
 from tacit.cli.layout import Folder
 from tacit.cli.text import epsilon
@@ -259,7 +259,7 @@ def bench(file: Path, governance: Path, secrets: Path | None) -> Iterator[Bench]
         governance=SigningKey.load(governance),
         earlier=accepted.epochs[:-1],
     )
-    log = open_log(wanted.log, policy.bank)
+    log = open_federation_log(wanted.log, accepted.manifest.by_id, policy.bank)
     try:
         yield Bench(identity, log, wanted.folder / JOURNAL, prefix)
     finally:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tacit.adapters import logs, sql
+from tacit.adapters import sql
 from tacit.adapters.artefacts import FileArtefacts
+from tacit.adapters.logs import open_federation_log
 from tacit.registry import metrics
 from tacit.registry.handlers import Ports, Registry
 from tacit.registry.http import registry_app
@@ -21,7 +22,7 @@ from tacit.runtime.lifecycle import Service
 from tacit.runtime.log import Log
 from tacit.runtime.observing import Metrics
 from tacit.runtime.process import begin
-from tacit.runtime.settings import LogKind, LogSettings, SettingsError
+from tacit.runtime.settings import SettingsError
 from tacit.wire import envelope, topics
 
 
@@ -44,7 +45,7 @@ def build(settings: RegistrySettings, measured: Metrics) -> Service:
     _make_folder(settings.folder)
     store = _store(settings)
     artefacts = FileArtefacts(settings.artefacts_url or str(settings.folder / "artefacts"))
-    log = _open_log(settings.log)
+    log = open_federation_log(settings.log, accepted.manifest.by_id, topics.REGISTRY)
     runs, published = _inboxes(log, accepted, settings.log.topic_prefix)
     ports = Ports(
         log=log,
@@ -93,14 +94,6 @@ def _store(settings: RegistrySettings) -> sql.SqlVersionStore:
     else:
         sql.check_schema(url)
     return sql.SqlVersionStore(sql.open_engine(url))
-
-
-def _open_log(settings: LogSettings) -> Log:
-    log = logs.open_log(settings, topics.REGISTRY)
-    if settings.kind is LogKind.EMBEDDED:
-        # A broker's topics come with their access rules from elsewhere; a file has nobody else.
-        log.create([topics.versions(settings.topic_prefix).name])
-    return log
 
 
 def _inboxes(log: Log, accepted: Accepted, prefix: str) -> tuple[Inbox, Inbox]:

@@ -116,7 +116,7 @@ class InvalidRecords:
 
 
 def federation_inbox(log: Log, accepted: Accepted, prefix: str) -> Inbox:
-    """An inbox over the control topic and every member's own topic; the topics are made where they do not exist.
+    """An inbox over the control topic and every member's own topic; one that does not exist yet reads as empty.
 
     Args:
         log: The log.
@@ -125,5 +125,4 @@ def federation_inbox(log: Log, accepted: Accepted, prefix: str) -> Inbox:
     """
     members = accepted.manifest.members
     names = [topics.control(prefix).name, *(topics.bank(prefix, member.id).name for member in members)]
-    log.create(names)
     return Inbox(log, names, lambda topic, value: envelope.open_record(topic, value, accepted.ring))

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from tacit.adapters import kernel as compiled
 from tacit.adapters import rows
 from tacit.adapters.journal import Journal
-from tacit.adapters.logs import open_log
+from tacit.adapters.logs import open_federation_log
 from tacit.adapters.rows import RowMapping
 from tacit.federation import Policy, check_policy
 from tacit.learning import kernel
@@ -96,7 +96,7 @@ def serve(settings: TrainerSettings) -> ExitCode:
     if objections:
         raise SettingsError(f"{settings.policy} does not accept {settings.manifest}: {'; '.join(objections)}")
     clock = SystemClock()
-    log = open_log(settings.log, policy.bank)
+    log = open_federation_log(settings.log, accepted.manifest.by_id, policy.bank)
     journal = _open_journal(settings, policy)
     worker = ThreadWorker()
     trainer, gauges = _build(settings, policy, accepted, Resources(log, journal, worker, measured))
@@ -145,7 +145,8 @@ def _build(
         clock=clock,
         entropy=secrets.token_bytes,
     )
-    bank = handlers.Bank(policy, accepted.manifest, accepted.contracts, settings.folder / "snapshots", own)
+    snapshots, control = settings.folder / "snapshots", topics.control(prefix).name
+    bank = handlers.Bank(policy, accepted.manifest, accepted.contracts, snapshots, own, control)
     choice = LocalChoice(settings.folder / LOCAL, resources.worker, source.zone, settings.threads)
     trainer = Trainer(bank, ports, choice.took)
     sources = Sources(

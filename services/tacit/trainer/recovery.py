@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tacit import canonical
-from tacit.features.spec import Contract, ContractError
+from tacit.features.spec import Contract
 from tacit.federation import Manifest, Policy
-from tacit.learning.types import LearningError
-from tacit.privacy.types import PrivacyError
 from tacit.rounds.chain import chain
 from tacit.rounds.ledger import ComposeResume, LedgerReport, Position, Reservation, ResumePoint, Sealed, Stored
 from tacit.rounds.plan import Plan, PlanError, run_id
@@ -145,13 +143,12 @@ class Rebuild:
 
 
 def read(log: Log, identity: Identity, prefix: str = topics.DEFAULT_PREFIX) -> Findings:
-    """Reads the control topic and the own topic to their ends; the own topic is made if it is gone.
+    """Reads the control topic and the own topic to their ends; one that is gone reads as empty.
 
     Raises:
         LogUnavailableError: If the log is away.
     """
     own, control = identity.author.topic, topics.control(prefix).name
-    log.create([own])
     ring = KeyRing([*identity.earlier, identity.manifest])
     inbox = Inbox(log, [control, own], lambda topic, value: envelope.open_record(topic, value, ring))
     records: list[Checked] = []
@@ -266,7 +263,7 @@ def _reservation(run: bytes, findings: Findings, identity: Identity) -> Reservat
         raise RecoveryError(f"manifest {plan.manifest} is not at hand")
     try:
         terms = work_out(plan, identity.contracts[plan.contract], manifest)
-    except (PlanError, PrivacyError, LearningError, ContractError) as error:
+    except PlanError as error:
         raise RecoveryError(f"run {run.hex()}: its plan cannot be worked out: {error}") from error
     return Reservation(run, identity.policy.account, buckets(terms), terms.budget.reserved_rho_nano)
 

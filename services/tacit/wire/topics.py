@@ -1,4 +1,4 @@
-"""Topics as data: who writes which kinds where, and how long they stay (protocol 2)."""
+"""Topics as data: who writes which kinds where (protocol 2). Every member and role reads all of them."""
 
 import dataclasses
 import enum
@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from tacit.rounds.plan import ID
 from tacit.rounds.types import BANK_KINDS, CONTROL_KINDS, VERSION_KINDS, Kind
-from tacit.wire.codec import MAX_RECORD_BYTES
 from tacit.wire.errors import WireError
 
 AGGREGATOR = "aggregator"
@@ -30,14 +29,6 @@ class Family(enum.StrEnum):
     VERSIONS = "versions"
 
 
-class Reader(enum.StrEnum):
-    """Who may read a topic, beside its writer."""
-
-    MEMBERS = "members"
-    AGGREGATOR = "aggregator"
-    REGISTRY = "registry"
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Topic:
     """One topic; it has a single partition.
@@ -46,24 +37,13 @@ class Topic:
         name: Full name, dots only, lower case.
         family: Which rules hold.
         writer: The one sender id that may write: a role, or the bank itself.
-        readers: Who may read, beside the writer.
         kinds: Kinds of record that may stand on it.
-        max_bytes: Largest record.
-        retention_ms: -1: nothing is removed by time.
-        cleanup: Kafka's `cleanup.policy`; `delete` with no retention removes and compacts nothing.
     """
 
     name: str
     family: Family
     writer: str
-    readers: frozenset[Reader]
     kinds: frozenset[Kind]
-    max_bytes: int = MAX_RECORD_BYTES
-    retention_ms: int = -1
-    cleanup: str = "delete"
-
-
-_READERS = frozenset(Reader)
 
 
 def control(prefix: str = DEFAULT_PREFIX) -> Topic:
@@ -72,7 +52,7 @@ def control(prefix: str = DEFAULT_PREFIX) -> Topic:
     Raises:
         WireError: If the prefix is not lower-case letters, digits, inner hyphens and dots.
     """
-    return Topic(f"{_checked(prefix)}.control.v1", Family.CONTROL, AGGREGATOR, _READERS, CONTROL_KINDS)
+    return Topic(f"{_checked(prefix)}.control.v1", Family.CONTROL, AGGREGATOR, CONTROL_KINDS)
 
 
 def bank(prefix: str, bank_id: str) -> Topic:
@@ -83,7 +63,7 @@ def bank(prefix: str, bank_id: str) -> Topic:
     """
     if ID.fullmatch(bank_id) is None:
         raise WireError(f"bank id {bank_id!r}: expected {ID.pattern}")
-    return Topic(f"{_checked(prefix)}.bank.v1.{bank_id}", Family.BANK, bank_id, _READERS, BANK_KINDS)
+    return Topic(f"{_checked(prefix)}.bank.v1.{bank_id}", Family.BANK, bank_id, BANK_KINDS)
 
 
 def versions(prefix: str = DEFAULT_PREFIX) -> Topic:
@@ -92,7 +72,7 @@ def versions(prefix: str = DEFAULT_PREFIX) -> Topic:
     Raises:
         WireError: If the prefix is malformed.
     """
-    return Topic(f"{_checked(prefix)}.versions.v1", Family.VERSIONS, REGISTRY, _READERS, VERSION_KINDS)
+    return Topic(f"{_checked(prefix)}.versions.v1", Family.VERSIONS, REGISTRY, VERSION_KINDS)
 
 
 def federation(prefix: str, banks: Iterable[str]) -> tuple[Topic, ...]:

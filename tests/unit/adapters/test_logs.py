@@ -9,8 +9,10 @@ from pydantic import SecretStr
 
 from tacit.adapters import kafka, logs
 from tacit.adapters.kafka_settings import KafkaSettings, SaslMechanism, SecurityProtocol
-from tacit.runtime.log import Log, LogError
+from tacit.adapters.memory import MemoryLog
+from tacit.runtime.log import Log, LogError, TopicMissingError
 from tacit.runtime.settings import LogKind, LogSettings, SettingsError
+from tacit.wire import topics
 
 KAFKA = LogSettings(
     kind=LogKind.KAFKA,
@@ -40,6 +42,28 @@ def test_the_embedded_log_opens_its_file(tmp_path: Path) -> None:
         assert [entry.value for entry in log.read({"t": 0})] == [b"v"]
     finally:
         log.close()
+
+
+def test_a_federations_embedded_log_has_its_topics(tmp_path: Path) -> None:
+    """A file has nobody else to make them; opening it again leaves them as they are."""
+    names = [topic.name for topic in topics.federation("eu", ["ash", "elm"])]
+    for turn in range(2):
+        log = logs.open_federation_log(
+            LogSettings(path=tmp_path / "log.sqlite", topic_prefix="eu"), ["ash", "elm"], "x"
+        )
+        assert [log.append(name, b"k", b"v") for name in names] == [turn] * 4
+        with pytest.raises(TopicMissingError):
+            log.append("eu.bank.v1.oak", b"k", b"v")
+        log.close()
+
+
+def test_kafkas_topics_are_its_operators(asked: list[KafkaSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No service asks a broker for a topic."""
+    made = MemoryLog()
+    monkeypatch.setattr(kafka, "KafkaLog", lambda wanted: asked.append(wanted) or made)
+    assert logs.open_federation_log(KAFKA, ["ash"], "trainer-ash") is made
+    assert [found.client_id for found in asked] == ["trainer-ash"]
+    assert not made._topics
 
 
 def test_a_file_that_cannot_be_a_log_is_an_error(tmp_path: Path) -> None:

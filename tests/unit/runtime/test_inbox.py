@@ -89,11 +89,14 @@ def test_a_limit_is_kept(log: MemoryLog, inbox: Inbox) -> None:
     assert [len(inbox.poll(0.0, limit=2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_a_federations_inbox_makes_and_follows_its_topics() -> None:
-    """Control and every member's topic."""
+def test_a_federations_inbox_follows_its_topics() -> None:
+    """Control and every member's topic; making them is not its business, and one that comes later is followed too."""
     log = MemoryLog()
     made = federation_inbox(log, Accepted((MANIFEST,), {}), "tacit")
     assert set(made.positions) == {CONTROL, *(f"tacit.bank.v1.{bank}" for bank in BANKS)}
+    assert made.caught_up()
+    assert not log._topics
+    log.create([ASH])
     log.append(ASH, b"k", record(Kind.START).value)
     assert [item.header.sender for item in made.poll(0.0)] == ["ash"]
 
