@@ -177,7 +177,7 @@ class Aggregator:
             raise SubmissionError(f"contract {plan.contract}: not at hand; known: {', '.join(self.state.contracts)}")
         try:
             return work_out(plan, contract, self.state.manifest)
-        except Exception as error:
+        except PlanError as error:
             raise SubmissionError(str(error)) from error
 
     def runs(self) -> list[Run]:

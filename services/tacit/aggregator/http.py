@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse, Response
 
 from tacit.aggregator import views
 from tacit.aggregator.handlers import Aggregator, SubmissionError
-from tacit.rounds.plan import Plan
+from tacit.learning.types import LearningError
+from tacit.rounds.plan import Plan, PlanError
 from tacit.rounds.types import OrderAction, OrderBody, PlanBody
 from tacit.runtime.health import Check, add_health
 from tacit.runtime.inbox import Inbox
@@ -17,6 +18,7 @@ from tacit.runtime.log import LogUnavailableError
 from tacit.runtime.observing import Metrics
 from tacit.runtime.problems import install_problems, problem
 from tacit.wire import documents
+from tacit.wire.errors import WireError
 
 Hex64 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Signature = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
@@ -74,7 +76,7 @@ def _add_runs(made: FastAPI, aggregator: Aggregator) -> None:
         data = submission.plan_json.encode()
         try:
             plan = documents.parse_canonical(Plan, data)
-        except Exception as error:
+        except (WireError, PlanError, LearningError) as error:
             raise SubmissionError(str(error)) from error
         body = PlanBody(data, submission.operator, bytes.fromhex(submission.signature), plan)
         run, new = aggregator.submit(body)

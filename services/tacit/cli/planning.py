@@ -292,7 +292,8 @@ def assess(
 
     Raises:
         PlanError: If plan, contract and epoch do not fit.
-        PrivacyError: If the noise that the plan needs cannot be had, or delta is above 1/population.
+        UnaffordableError: If the noise that the plan needs cannot be had.
+        PrivacyError: If delta is above 1/population.
     """
     terms = work_out(plan, contract, manifest)
     day = today or dt.datetime.now(dt.UTC).date()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tacit import canonical
-from tacit.features.spec import Contract, ContractError
+from tacit.features.spec import Contract
 from tacit.federation import Manifest
 from tacit.learning.course import Course
 from tacit.learning.types import LearningError, Structure, Weights
@@ -329,7 +329,7 @@ class State:
             return None, f"contract {plan.contract} is not at hand"
         try:
             return terms.work_out(plan, contract, self.manifest), ""
-        except (PlanError, PrivacyError, LearningError, ContractError) as error:
+        except PlanError as error:
             return None, str(error)
 
     def _order(self, record: Checked) -> str:

@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tacit import canonical
-from tacit.features.spec import Contract
+from tacit.features.spec import Contract, ContractError
 from tacit.federation import Manifest
 from tacit.learning.course import Course, stages
-from tacit.learning.types import Stage
+from tacit.learning.types import LearningError, Stage
 from tacit.privacy import calibration
 from tacit.privacy.calibration import Budget
-from tacit.privacy.types import Mode, Unit
+from tacit.privacy.types import Mode, PrivacyError, Unit
 from tacit.rounds.plan import Plan, PlanError
 
 SEED_DOMAIN = b"tacit.seed.v1"
 
 EARLIEST, LATEST = dt.date(1990, 1, 1), dt.date(2200, 1, 1)
 """Range of a window's end: months before and after it can be counted on every machine."""
+
+
+class UnaffordableError(PlanError):
+    """A plan whose noise cannot be had at the epsilon that it promises."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,29 @@ class Terms:
 
 def work_out(plan: Plan, contract: Contract, manifest: Manifest) -> Terms:
     """Computes the terms of a plan.
+
+    Args:
+        plan: A plan whose own ranges hold.
+        contract: The contract.
+        manifest: The epoch that the plan names.
+
+    Returns:
+        The terms: the same on every machine.
+
+    Raises:
+        PlanError: If plan, contract and manifest do not fit each other, or the learner cannot be asked for.
+        UnaffordableError: If the noise that the plan needs cannot be had.
+    """
+    try:
+        return _work_out(plan, contract, manifest)
+    except PrivacyError as error:
+        raise UnaffordableError(str(error)) from error
+    except (LearningError, ContractError) as error:
+        raise PlanError(str(error)) from error
+
+
+def _work_out(plan: Plan, contract: Contract, manifest: Manifest) -> Terms:
+    """As `work_out`, with the errors of the packages below.
 
     Args:
         plan: A plan whose own ranges hold.

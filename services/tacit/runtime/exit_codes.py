@@ -56,6 +56,7 @@ KNOWN_ERRORS: Mapping[str, ExitCode] = {
     "tacit.privacy.types.PrivacyError": ExitCode.REFUSED,
     "tacit.rounds.ledger.JournalError": ExitCode.REFUSED,
     "tacit.rounds.plan.PlanError": ExitCode.DATA,
+    "tacit.rounds.terms.UnaffordableError": ExitCode.REFUSED,
     "tacit.rounds.types.RoundError": ExitCode.DATA,
     "tacit.runtime.bound_ports.PortsFileError": ExitCode.DATA,
     "tacit.runtime.faults.FaultError": ExitCode.USAGE,

@@ -12,9 +12,9 @@ from tacit.features.spec import Contract, Provenance
 from tacit.federation import Manifest, Member, Operator
 from tacit.learning.types import StageKind
 from tacit.privacy import accounting
-from tacit.privacy.types import Mode, PrivacyError, Unit
+from tacit.privacy.types import Mode, Unit
 from tacit.rounds.plan import Plan, PlanError, Window
-from tacit.rounds.terms import EARLIEST, LATEST, Terms, work_out
+from tacit.rounds.terms import EARLIEST, LATEST, Terms, UnaffordableError, work_out
 
 
 def manifest(contract: Contract = cases.CONTRACT, **changes: object) -> Manifest:
@@ -160,7 +160,7 @@ def test_another_document_under_the_same_name_is_refused() -> None:
 
 def test_noise_that_cannot_be_had_is_refused() -> None:
     """A delta that no noise reaches, or noise below the exact range, is an error of privacy, not a crash."""
-    with pytest.raises(PrivacyError):
+    with pytest.raises(UnaffordableError):
         terms(epsilon=Fraction(1, 10**9), delta=Fraction(1, 10**9))
 
 
