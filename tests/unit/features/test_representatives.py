@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from feature_cases import card, column_of, risk_edges
 from tacit.features.representatives import (
@@ -126,3 +128,62 @@ def test_columns_without_coarse_cells_are_refused(ask: Any) -> None:  # noqa: AN
     """Asking for cells that the contract does not have is an error that names the column."""
     with pytest.raises(ContractError, match="column 'amount' has no coarse cells"):
         ask(card().column("amount"))
+
+
+@st.composite
+def amounts(draw: st.DrawFn) -> Column:
+    """Any column of amounts with 1 to 20 edges, positive or not."""
+    edges = sorted(draw(st.sets(st.integers(-500, 500), min_size=1, max_size=20)))
+    return column("amount", list(edges))
+
+
+@given(amounts())
+def test_representatives_of_any_column_rise(item: Column) -> None:
+    """One per bin, finite, without two alike."""
+    values = bin_representatives(item)
+    assert values.shape == (item.bins,)
+    assert np.isfinite(values).all()
+    assert (np.diff(values) > 0).all()
+
+
+@given(amounts())
+def test_every_representative_lies_in_its_bin(item: Column) -> None:
+    """Encoding it gives its bin back: a table of margins is a function of the bins."""
+    values = bin_representatives(item)
+    found = np.searchsorted(np.asarray(item.cuts), values.astype(np.float32), side="right")
+    assert found.tolist() == list(range(item.bins))
+
+
+@given(amounts(), st.integers(1, 400))
+def test_representatives_move_with_their_edges(item: Column, shift: int) -> None:
+    """Inner bins of shifted edges are shifted by as much, exactly."""
+    moved = column("amount", [int(edge) + shift for edge in item.edges])
+    inner, shifted = bin_representatives(item)[1:], bin_representatives(moved)[1:]
+    assert shifted.tolist() == (inner + shift).tolist()
+
+
+@given(st.data())
+def test_coarse_cells_tile_the_bins(data: st.DataObject) -> None:
+    """Every bin lies in one cell, cells rise with the bins, and their means lie between their bins'."""
+    edges = sorted(data.draw(st.sets(st.integers(1, 500), min_size=3, max_size=20)))
+    starts = sorted(data.draw(st.sets(st.sampled_from(edges), min_size=1, max_size=5)))
+    item = column("amount", list(edges), coarse=[0, *starts])
+    cells, firsts = coarse_of_bins(item), coarse_groups(item)
+    assert cells.shape == (item.bins,)
+    assert cells.tolist() == sorted(cells.tolist())
+    assert np.unique(cells).tolist() == list(range(len(starts) + 1))
+    assert [int(np.flatnonzero(cells == cell)[0]) for cell in range(len(starts) + 1)] == firsts.tolist()
+    values, means = bin_representatives(item), coarse_representatives(item, log=False)
+    for cell, mean in enumerate(means):
+        inside = values[cells == cell]
+        assert inside.min() - 1e-9 <= mean <= inside.max() + 1e-9
+
+
+@given(st.sets(st.integers(1, 500), min_size=3, max_size=12))
+def test_geometric_means_are_not_above_the_others(found: set[int]) -> None:
+    """Cell by cell, where no bin lies below the floor of the logarithm."""
+    edges = sorted(found)
+    item = column("amount", [edge + 100 for edge in edges], coarse=[0, edges[1] + 100])
+    logs, plain = coarse_representatives(item, log=True), coarse_representatives(item, log=False)
+    floor = np.array([max(value, 0.5) for value in plain])
+    assert (logs <= floor * (1 + 1e-12)).all()

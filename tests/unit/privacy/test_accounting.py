@@ -111,3 +111,43 @@ def test_epsilon_refuses_arguments_outside_their_range(rho: int, delta: Fraction
 def test_floats_are_rounded_to_the_safe_side(value: Fraction) -> None:
     """The float for rho is not below its fraction, the one for delta not above."""
     assert Fraction(accounting._float_above(value)) >= value >= Fraction(accounting._float_below(value))
+
+
+SIZES = st.integers(1, 2**24)
+VARIANCES = st.integers(10**4, 10**18)
+
+
+@given(SIZES, SIZES, VARIANCES)
+def test_more_sensitivity_costs_more(one: int, other: int, variance: int) -> None:
+    """Never less for a larger change of the sums."""
+    low, high = sorted((one, other))
+    assert accounting.rho_nano(low, variance) <= accounting.rho_nano(high, variance)
+
+
+@given(SIZES, VARIANCES, VARIANCES, st.integers(1, 100))
+def test_more_noise_costs_less(sensitivity: int, one: int, other: int, honest: int) -> None:
+    """Never more for a larger variance, nor for one more honest share."""
+    low, high = sorted((one, other))
+    assert accounting.rho_nano(sensitivity, high, honest) <= accounting.rho_nano(sensitivity, low, honest)
+    assert accounting.rho_nano(sensitivity, low, honest + 1) <= accounting.rho_nano(sensitivity, low, honest)
+
+
+@given(st.lists(st.tuples(SIZES, VARIANCES), min_size=1, max_size=6))
+def test_rounding_never_favours_splitting(releases: list[tuple[int, int]]) -> None:
+    """A sum of booked costs is not below the booked exact sum, and above it by less than one nano each."""
+    booked = sum(accounting.rho_nano(*item) for item in releases)
+    exact = sum(Fraction(s * s, 2 * v) * NANO for s, v in releases)
+    assert math.ceil(exact) <= booked < exact + len(releases)
+
+
+@given(st.integers(1, 10**11), DELTAS, DELTAS)
+def test_a_smaller_delta_is_a_larger_epsilon(rho_nano: int, one: Fraction, other: Fraction) -> None:
+    """The same spending said with less room for failure."""
+    low, high = sorted((one, other))
+    assert accounting.epsilon(rho_nano, low) >= accounting.epsilon(rho_nano, high)
+
+
+@pytest.mark.parametrize("delta", [Fraction(1, 10**5), Fraction(1, 10**9)])
+def test_the_first_nano_already_counts(delta: Fraction) -> None:
+    """Only an account that was never charged has epsilon 0."""
+    assert accounting.epsilon(1, delta) > 0

@@ -1,9 +1,12 @@
 """The noise of a plan."""
 
 import math
+import random
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tacit.privacy import accounting
 from tacit.privacy.calibration import Budget, Noise, calibrate, check_delta, check_wrap_around
@@ -160,3 +163,94 @@ def test_noise_counts_towards_the_wrap() -> None:
     check_wrap_around(budget, 1)
     with pytest.raises(PrivacyError, match=r"reaches 2\^62"):
         check_wrap_around(budget, 1, banks=100)
+
+
+EPSILONS = st.fractions(Fraction(1, 4), 8, max_denominator=64)
+SHARES = st.lists(st.integers(1, 9), min_size=1, max_size=6).map(
+    lambda parts: [Fraction(part, sum(parts)) for part in parts]
+)
+CLIPS = st.sampled_from([Fraction(1, 2), ONE, Fraction(2), Fraction(7, 3)])
+
+
+def questions_of(shares: list[Fraction], clip: Fraction = ONE) -> list[tuple[Fraction, Fraction]]:
+    """One question per share."""
+    return [(clip, share) for share in shares]
+
+
+@settings(max_examples=25)
+@given(one=EPSILONS, other=EPSILONS)
+def test_a_smaller_epsilon_takes_more_noise(one: Fraction, other: Fraction) -> None:
+    """In every question; never less."""
+    low, high = sorted((one, other))
+    strict, loose = (calibrate(goal, DELTA, DEFAULT, mode=Mode.LOCAL) for goal in (low, high))
+    assert strict.z >= loose.z
+    assert all(a.variance >= b.variance for a, b in zip(strict.noises, loose.noises, strict=True))
+    assert strict.reserved_rho_nano <= loose.reserved_rho_nano
+
+
+@settings(max_examples=20)
+@given(one=st.integers(3, 12), other=st.integers(3, 12))
+def test_a_smaller_delta_takes_more_noise(one: int, other: int) -> None:
+    """As epsilon does."""
+    low, high = sorted((Fraction(1, 10**one), Fraction(1, 10**other)))
+    assert calibrate(ONE, low, DEFAULT, mode=Mode.LOCAL).z >= calibrate(ONE, high, DEFAULT, mode=Mode.LOCAL).z
+
+
+@settings(max_examples=40)
+@given(shares=SHARES, clip=CLIPS, retries=st.integers(0, 3))
+def test_the_reserve_covers_every_history(shares: list[Fraction], clip: Fraction, retries: int) -> None:
+    """All questions once and the dearest again as often as was prepaid, whatever is asked twice."""
+    found = calibrate(ONE, DELTA, questions_of(shares, clip), mode=Mode.DISTRIBUTED, q=4, c=1, paid_retries=retries)
+    costs = sorted((noise.rho_nano for noise in found.noises), reverse=True)
+    repeated = [costs[0]] * retries
+    assert found.reserved_rho_nano == sum(costs) + sum(repeated) >= sum(costs)
+    assert accounting.epsilon(sum(costs), DELTA) <= found.epsilon <= 1
+
+
+@settings(max_examples=40)
+@given(shares=SHARES)
+def test_a_question_costs_its_share(shares: list[Fraction]) -> None:
+    """Rho is split as the plan says, up to one grid step of a variance and one nano."""
+    found = calibrate(ONE, DELTA, questions_of(shares), mode=Mode.LOCAL)
+    for noise, share in zip(found.noises, shares, strict=True):
+        assert noise.rho_nano == pytest.approx(float(share) * found.reserved_rho_nano, rel=1e-6, abs=len(shares) + 1)
+
+
+@settings(max_examples=30)
+@given(shares=SHARES, clip=CLIPS, seed=st.randoms(use_true_random=False))
+def test_the_order_of_questions_changes_nothing(shares: list[Fraction], clip: Fraction, seed: random.Random) -> None:
+    """The same noise for the same question; the same z, reserve and epsilon."""
+    asked = [*questions_of(shares, clip)]
+    shuffled = seed.sample(asked, len(asked))
+    one, other = (calibrate(ONE, DELTA, order, mode=Mode.LOCAL) for order in (asked, shuffled))
+    assert (one.z, one.reserved_rho_nano, one.epsilon) == (other.z, other.reserved_rho_nano, other.epsilon)
+    assert dict(zip(asked, one.noises, strict=True)) == dict(zip(shuffled, other.noises, strict=True))
+
+
+@settings(max_examples=30)
+@given(clip=CLIPS, factor=st.integers(2, 6))
+def test_noise_grows_with_the_clip_alone(clip: Fraction, factor: int) -> None:
+    """The multiplier and the cost stay: noise is proportional to what one unit may add."""
+    one = calibrate(ONE, DELTA, [(clip, ONE)], mode=Mode.LOCAL)
+    other = calibrate(ONE, DELTA, [(factor * clip, ONE)], mode=Mode.LOCAL)
+    ratio = Fraction(other.noises[0].sensitivity, one.noises[0].sensitivity) ** 2
+    assert other.z == one.z
+    assert other.noises[0].variance == pytest.approx(float(ratio * one.noises[0].variance), rel=1e-6)
+
+
+@pytest.mark.parametrize(("q", "c"), [(1, 0), (3, 1), (7, 2), (67, 20)])
+def test_shares_of_the_noise_add_up_to_that_of_one_bank(q: int, c: int) -> None:
+    """Of q - c honest banks; the others' noise is a gift."""
+    alone = calibrate(ONE, DELTA, [(ONE, ONE)], mode=Mode.LOCAL)
+    shared = calibrate(ONE, DELTA, [(ONE, ONE)], mode=Mode.DISTRIBUTED, q=q, c=c)
+    total = (q - c) * shared.noises[0].variance
+    assert shared.z == alone.z
+    assert alone.noises[0].variance <= total < alone.noises[0].variance + q
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_quorums_mean_nothing_in_mode_local(mode: Mode) -> None:
+    """There every bank adds the full noise, whoever else takes part."""
+    one = calibrate(ONE, DELTA, DEFAULT, mode=mode, q=7, c=2)
+    other = calibrate(ONE, DELTA, DEFAULT, mode=mode, q=9, c=1)
+    assert (one == other) is (mode is Mode.LOCAL)
