@@ -49,6 +49,7 @@ class Journal(Protocol):
         compose: ComposeResume,
         *,
         to_cap: bool = False,
+        closed: Iterable[bytes] = (),
     ) -> Stored:
         """Fills a fresh journal from the topic."""
 
@@ -122,9 +123,8 @@ class Findings:
 
     @property
     def incomplete(self) -> bool:
-        """Whether records of this bank are missing from its topic: a gap from 1, or a JOIN that a roster names."""
-        digests = {record.digest for record in self.own}
-        return chain(self.own).gap or not digests.issuperset(self.rostered.values())
+        """Whether the topic lost what is unknown: a gap from 1. A JOIN that a roster names is charged as its run."""
+        return chain(self.own).gap
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,10 @@ def rebuild(log: Log, journal: Journal, identity: Identity, clock: Clock, prepar
     if journal.position().seq != 1 or journal.ledger().runs:
         raise RecoveryError("the journal holds records already: move it away and rebuild into a new file")
     compose = _compose(identity, clock)
-    stored = journal.rebuild(prepared.findings.own, prepared.reservations, compose, to_cap=prepared.to_cap)
+    findings = prepared.findings
+    stored = journal.rebuild(
+        findings.own, prepared.reservations, compose, to_cap=prepared.to_cap, closed=findings.joined
+    )
     return _send(log, journal, identity, stored)
 
 

@@ -343,17 +343,51 @@ def test_a_bank_charged_to_its_cap_refuses_with_budget(drill: Drill) -> None:
     drill.stop()
 
 
-def test_a_join_that_only_a_roster_names_is_charged_and_counts_as_a_gap(drill: Drill) -> None:
-    """An emptied topic hides nothing: the control topic remembers who took part."""
+def test_a_join_that_only_a_roster_names_is_charged_as_its_run(drill: Drill) -> None:
+    """An emptied topic hides nothing: the control topic remembers who took part; what it names is all there was."""
     run = drill.finish(1)
     drill.stop()
     drill.keep(0)
     findings = drill.findings()
     assert findings.joined == (run,)
-    assert findings.incomplete
+    assert not findings.incomplete
     prepared = recovery.prepare(findings, drill.identity())
-    assert prepared.to_cap
+    assert not prepared.to_cap
     assert [item.rho_nano for item in prepared.reservations] == [drill.reserved()]
+
+
+def test_after_journal_and_topic_were_lost_a_rebuild_lets_the_bank_go_on(drill: Drill) -> None:
+    """The rebuilt journal lacks the JOIN that the roster names, yet knows the run as charged and over."""
+    drill.finish(1)
+    drill.stop()
+    drill.keep(0)
+    drill.file.unlink()
+    assert "behind" in stopped(drill)
+    drill.rebuild()
+    assert drill.charged() == drill.reserved()
+    drill.start()
+    second = drill.finish(2)
+    assert BANK in drill.federation.audit().runs[second].banks
+    drill.stop()
+    assert drill.charged() == 2 * drill.reserved()
+
+
+def test_a_bank_without_its_plans_goes_on_at_the_cap(drill: Drill) -> None:
+    """A run that cannot be worked out is over for good: the trainer starts, and refuses the next plan."""
+    run = drill.finish(1)
+    drill.stop()
+    drill.keep(0)
+    drill.file.unlink()
+    findings = replace(drill.findings(), plans={})
+    prepared = recovery.prepare(findings, drill.identity(), charge_to_cap=True)
+    journal = drill.journal()
+    recovery.rebuild(drill.federation.log, journal, drill.identity(), drill.federation.clock, prepared)
+    assert journal.state(run) is RunState.LEFT
+    journal.close()
+    drill.start()
+    drill.finish(2)
+    assert Refusal.BUDGET in [getattr(record.body, "code", None) for record in drill.findings().own]
+    drill.stop()
 
 
 def test_reservations_are_those_that_the_trainer_made(drill: Drill) -> None:

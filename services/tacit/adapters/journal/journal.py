@@ -355,6 +355,7 @@ class Journal:
         compose: ComposeResume,
         *,
         to_cap: bool = False,
+        closed: Iterable[bytes] = (),
     ) -> Stored:
         """Fills a fresh journal after the old one was lost; every run ever joined is charged in full, none is freed.
 
@@ -364,13 +365,15 @@ class Journal:
             compose: Signs RESUME.
             to_cap: Charge the account to its cap even if the records show no gap, for a topic that is known to have
                 lost some; with a gap it is charged to the cap in any case.
+            closed: Runs that this bank took part in, as far as anybody knows: never joined again, also where what they
+                cost cannot be worked out.
 
         Raises:
             JournalError: If this journal is not fresh, or a reservation names another account.
         """
         for reservation in reservations:
             self._require_account(reservation.account)
-        return recovery.rebuild(self._entries, self._account, records, reservations, compose, to_cap=to_cap)
+        return recovery.rebuild(self._entries, self._account, records, reservations, compose, to_cap=to_cap, closed=closed)
 
     # What people ask
 

@@ -38,10 +38,11 @@ def rebuild(
     compose: ComposeResume,
     *,
     to_cap: bool = False,
+    closed: Iterable[bytes] = (),
 ) -> Stored:
     """Fills a fresh journal from the topic; see `Journal.rebuild`."""
     with entries.store.transaction():
-        if entries.store.tip()[0] != 1:
+        if entries.store.rows("SELECT 1 FROM entry WHERE kind != 'ACCEPT' LIMIT 1"):
             raise JournalError(f"{entries.store.path}: not a fresh journal; move it away and rebuild into a new file")
         found = chain(records)
         for record in found.records:
@@ -51,6 +52,9 @@ def rebuild(
             _charge(entries, reservation.run.hex(), reservation.buckets, reservation.rho_nano)
         if to_cap or found.gap or not _joined(records) <= known.keys():
             _charge_to_cap(entries, account)
+        for run in sorted(_joined(records) | set(closed)):
+            if run not in known:
+                entries.release(run.hex(), RunState.LEFT, 0)
         return _sign(entries, ORIGIN, found.head, compose, rebuilt=True)
 
 
