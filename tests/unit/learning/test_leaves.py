@@ -13,6 +13,7 @@ from tacit.features.types import Encoded
 from tacit.learning import leaves as subject
 from tacit.learning.structure import draw, leaf_of
 from tacit.learning.types import LearningError, Leaves, Structure, TreePlan, TreeStructure
+from tacit.privacy.types import GRID
 
 PLAN = TreePlan(depth=3, trees_per_round=2, columns_per_tree=2)
 CONTRACT = Contract(
@@ -204,3 +205,70 @@ def test_newton_rounds_learn() -> None:
         total = subject.contributions(encoded, trees, margins, 0, encoded.units).sum(axis=0)
         margins += subject.margins(encoded, trees, subject.solve([int(v) >> 16 for v in total], 0, PLAN))
     assert margins[encoded.labels == 1].mean() > margins[encoded.labels == 0].mean() + 2
+
+
+PAIRS = st.lists(st.integers(-(2**30), 2**30), min_size=32, max_size=32)
+
+
+@given(sums=PAIRS, variance=st.integers(0, 2**40))
+def test_turning_the_gradients_turns_the_leaves(sums: list[int], variance: int) -> None:
+    """Frauds and others are treated alike: the step is odd in the gradient, bit for bit."""
+    turned = [-value if at % 2 == 0 else value for at, value in enumerate(sums)]
+    one, other = subject.solve(sums, variance, PLAN), subject.solve(turned, variance, PLAN)
+    assert [[-value for value in tree] for tree in one.values] == [list(tree) for tree in other.values]
+    assert one.covers == other.covers
+
+
+@given(sums=PAIRS, variance=st.integers(0, 2**40))
+def test_a_leaf_depends_on_its_own_cells(sums: list[int], variance: int) -> None:
+    """Another cell's noise moves no other leaf."""
+    changed = [*sums[:-2], sums[-2] + 12345, abs(sums[-1]) + 2**20]
+    one, other = subject.solve(sums, variance, PLAN), subject.solve(changed, variance, PLAN)
+    assert one.values[0] == other.values[0]
+    assert one.values[1][:-1] == other.values[1][:-1]
+
+
+@given(sums=PAIRS, one=st.integers(0, 2**40), other=st.integers(0, 2**40))
+def test_a_known_noise_level_never_lengthens_a_step(sums: list[int], one: int, other: int) -> None:
+    """Leaf by leaf."""
+    low, high = sorted((one, other))
+    quiet, loud = subject.solve(sums, low, PLAN), subject.solve(sums, high, PLAN)
+    for short, long in zip(loud.values, quiet.values, strict=True):
+        assert all(abs(left) <= abs(right) for left, right in zip(short, long, strict=True))
+
+
+@given(sums=PAIRS)
+def test_no_released_curvature_is_no_step(sums: list[int]) -> None:
+    """A leaf that is empty but for noise stays at 0, and its cover says what was released."""
+    below = [value if at % 2 == 0 else -abs(value) for at, value in enumerate(sums)]
+    solved = subject.solve(below, 2**30, PLAN)
+    assert all(value == 0 for tree in solved.values for value in tree)
+    assert [cover for tree in solved.covers for cover in tree] == [value / GRID for value in below[1::2]]
+
+
+@given(seed=st.integers(0, 1000))
+def test_margins_of_two_rounds_add(seed: int) -> None:
+    """Leaves twice as high are margins twice as high; those of opposite leaves are opposite."""
+    encoded, _ = rows_of(seed)
+    values = np.random.default_rng(seed).normal(size=(2, 8)).tolist()
+
+    def margins(factor: float) -> list[float]:
+        held = tuple(tuple(factor * value for value in tree) for tree in values)
+        return list(subject.margins(encoded, STRUCTURE, Leaves(held, held)))
+
+    assert margins(2.0) == [2 * value for value in margins(1.0)]
+    assert margins(-1.0) == [-value for value in margins(1.0)]
+    assert margins(0.0) == [0.0] * encoded.rows
+
+
+@given(seed=st.integers(0, 1000), margin=st.floats(-30, 30))
+def test_gradients_of_a_tree_add_up_to_the_rows(seed: int, margin: float) -> None:
+    """Every row is in exactly one leaf of each tree: all trees have the same totals."""
+    encoded, _ = rows_of(seed)
+    found = subject.contributions(encoded, STRUCTURE, np.full(encoded.rows, margin), 0, encoded.units)
+    by_tree = found.reshape(encoded.units, 2, 8, 2).sum(axis=2)
+    assert np.array_equal(by_tree[:, 0], by_tree[:, 1])
+    sizes = np.diff(encoded.starts)
+    assert (np.abs(by_tree[:, 0, 0]) <= sizes * 2**32).all()
+    assert (by_tree[:, 0, 1] >= 0).all()
+    assert (by_tree[:, 0, 1] <= sizes * 2**30).all()
