@@ -11,7 +11,9 @@ from federation_scenes import DIGEST, Make, Scene, lie, phantom
 from tacit import canonical
 from tacit.aggregator.leader import Leader
 from tacit.learning.types import Structure, TreeStructure, Weights
+from tacit.rounds import verify
 from tacit.rounds.ledger import RunState
+from tacit.rounds.plan import Deadlines
 from tacit.rounds.state import State
 from tacit.rounds.types import (
     AbortBody,
@@ -294,7 +296,7 @@ def test_a_record_signed_by_the_wrong_bank_is_no_record(scene: Scene) -> None:
     assert scene.fed._handlers["bank-0"]._ports.inbox.invalid.total() == 1
 
 
-@pytest.mark.parametrize("joins", [{"bank-9": DIGEST}, {"bank-0": DIGEST, "aggregator": DIGEST}])
+@pytest.mark.parametrize("joins", [{"bank-9": DIGEST, "bank-8": DIGEST}, {"bank-0": DIGEST, "aggregator": DIGEST}])
 def test_a_roster_of_strangers_is_void(make: Make, joins: dict[str, bytes]) -> None:
     """ROSTER holds active members alone."""
     fed = make(3, seed=6)
@@ -306,6 +308,27 @@ def test_a_roster_of_strangers_is_void(make: Make, joins: dict[str, bytes]) -> N
     assert dict(fed.audit().void_records)[digest] == "roster"
     fed.run(run, 500)
     assert not cases.broken(fed, run)
+
+
+def test_a_roster_that_names_no_real_join_is_found(make: Make) -> None:
+    """A majority of which one never joined: the run may end, but nobody that verifies it takes its model."""
+    fed = make(3, seed=6)
+    leaders = [node for node in fed.nodes if node.name.startswith("aggregator")]
+    cases.without(fed, "aggregator-0", "bank-2")
+    run = fed.submit(plan_for(fed, deadlines=Deadlines(join="1s", attempt="1s", grace="100ms", run="1h")))
+    hostile, place = Hostile(fed), cases.run_place(fed, run)
+    hostile.lead()
+    hostile.write(Kind.OPEN, OpenBody(run), place)
+    until(fed, lambda: len(cases.by_kind(fed, Kind.JOIN)) == 2)
+    joins = {record.header.sender: record.digest for record in cases.by_kind(fed, Kind.JOIN)}
+    hostile.write(Kind.ROSTER, RosterBody({**joins, "bank-2": DIGEST}), place)
+    fed.nodes += leaders
+    until(fed, lambda: fed.audit().runs[run].end is not None, 2_000)
+    state = fed.audit()
+    assert verify.check_run(state, state.runs[run]) == verify.lacking("JOIN of bank-2")
+    for _ in range(20):
+        fed.turn()
+    assert all(run not in models for models in fed.finished.values())
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\x00", b"\xff" * 100, b"\x0a" * 10_000])

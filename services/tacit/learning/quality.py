@@ -22,6 +22,8 @@ CLIP = Fraction(1)
 REDRAWS = 1000
 INTERVAL = 0.90
 MOST_EDGES = 63
+LARGEST_EDGE = 40
+"""Margin edges lie within +-40: beyond, a probability is 0 or 1 up to 10^-17, and far beyond its formula overflows."""
 BEYOND = 4.0
 """A default threshold lies at most this far above the highest public edge."""
 
@@ -88,6 +90,10 @@ def check(plan: QualityPlan) -> None:
     rising = all(low < high for low, high in zip(plan.edges, plan.edges[1:], strict=False))
     if not 1 <= len(plan.edges) <= MOST_EDGES or not rising:
         raise LearningError(f"quality.edges: expected 1 to {MOST_EDGES} rising edges, got {list(map(str, plan.edges))}")
+    if not all(-LARGEST_EDGE <= edge <= LARGEST_EDGE for edge in plan.edges):
+        raise LearningError(
+            f"quality.edges: expected -{LARGEST_EDGE} to {LARGEST_EDGE}, got {list(map(str, plan.edges))}"
+        )
     if not 1 <= len(plan.weights) <= len(plan.edges) + 1:
         raise LearningError(f"quality.weights: expected 1 to {len(plan.edges) + 1} weights, got {len(plan.weights)}")
     if not all(Fraction(1, GRID) <= weight <= 1 for weight in plan.weights):

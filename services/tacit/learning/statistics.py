@@ -152,6 +152,8 @@ class _Products:
         self._scale = float(weight) * CONTRIBUTION_SCALE
         largest = max(1.0, basis.largest**power * self._scale)
         self.batch = min(BATCH, math.floor(_EXACT / (largest + 1.0)))
+        if self.batch < 1:
+            raise LearningError(f"a row may contribute up to {largest:.3g} x 2^-32; sums are exact up to 2^53 x 2^-32")
         self.size = basis.size
         self._kernel = basis.kernel if largest < LARGEST else None
         self._terms = None if self._kernel is None else basis.terms(power)

@@ -203,7 +203,7 @@ class QualityPlan:
     """The `quality:` part of a plan (formats 1, algorithm 4).
 
     Attributes:
-        edges: Public margin edges, rising; one more bin than edges.
+        edges: Public margin edges, rising, within +-40; one more bin than edges.
         weights: Weight of a non-fraud row below edges[0], between edges[0] and edges[1], and above.
         review_rate: Share of rows that go to review.
         decline_rate: Share of rows that are declined, at most `review_rate`.

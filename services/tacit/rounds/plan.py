@@ -18,6 +18,12 @@ DURATION = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h|d)")
 MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 MAX_EPSILON = 64
 MAX_POPULATION = 10**10
+LEAST_SUBSAMPLE = Fraction(1, 1024)
+"""Lowest rate of rows: a row that is kept counts 1/rate, and banks take weights up to 1,024."""
+
+SHORTEST_TICK, LONGEST_TICK = "10ms", "60s"
+LONGEST_RUN, LONGEST_WAIT = "90d", "7d"
+"""Largest `deadlines.run`, and the largest of every other deadline."""
 
 
 class PlanError(Exception):
@@ -72,7 +78,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Deadlines:
-    """How long a leader waits for all before it goes on with a quorum; `run` ends the run."""
+    """How long a leader waits for all before it goes on with a quorum, up to 7 days; `run` ends the run, up to 90."""
 
     join: str = "60s"
     deal: str = "60s"
@@ -102,10 +108,10 @@ class Plan:
         nonce: 32 random bytes as hex; a new nonce is a new run and a new spend.
         quality: The quality round, None for none.
         parent: Digest of the version that this run's model is meant to follow, None for the first.
-        subsample: Rate of rows kept by the keyed rule, (0, 1].
+        subsample: Rate of rows kept by the keyed rule, [1/1024, 1].
         paid_retries: Prepaid retries, 0 to 16; 0 in mode `local`.
         deadlines: How long a leader waits.
-        tick: Grid of times at which vectors are published.
+        tick: Grid of times at which vectors are published, 10 ms to 60 s and at most `deadlines.attempt`.
         promote: Whether the model serves without a hand.
         api: Format of the document.
     """
@@ -135,7 +141,14 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Refuses a plan that breaks a range, naming every field at fault."""
-        faults = [*_identity(self), *_privacy(self), *_window(self), *_learner(self.learner), *_shares(self)]
+        faults = [
+            *_identity(self),
+            *_times(self),
+            *_privacy(self),
+            *_window(self),
+            *_learner(self.learner),
+            *_shares(self),
+        ]
         if faults:
             raise PlanError("; ".join(faults))
 
@@ -170,16 +183,25 @@ def _identity(plan: Plan) -> Iterator[str]:
         text = getattr(plan, name)
         if text is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", text) is None:
             yield f"{name} = {text!r}: expected 'sha256:<64 hex digits>'"
-    for name in ("join", "deal", "attempt", "grace", "run"):
-        yield from _duration(f"deadlines.{name}", getattr(plan.deadlines, name))
-    yield from _duration("tick", plan.tick)
 
 
-def _duration(name: str, text: str) -> Iterator[str]:
+def _times(plan: Plan) -> Iterator[str]:
+    for name in ("join", "deal", "attempt", "grace"):
+        yield from _duration(f"deadlines.{name}", getattr(plan.deadlines, name), "1ms", LONGEST_WAIT)
+    yield from _duration("deadlines.run", plan.deadlines.run, "1ms", LONGEST_RUN)
+    faults = list(_duration("tick", plan.tick, SHORTEST_TICK, LONGEST_TICK))
+    yield from faults or _duration("tick", plan.tick, SHORTEST_TICK, plan.deadlines.attempt)
+
+
+def _duration(name: str, text: str, low: str, high: str) -> Iterator[str]:
+    """Says what is wrong with a duration; nothing if `high` is none, which its own field says."""
     try:
-        milliseconds(text)
+        value = milliseconds(text)
     except PlanError as error:
         yield f"{name}: {error}"
+        return
+    if DURATION.fullmatch(high) is not None and not milliseconds(low) <= value <= milliseconds(high):
+        yield f"{name} = {text!r}: expected {low} to {high}"
 
 
 def _privacy(plan: Plan) -> Iterator[str]:
@@ -188,8 +210,7 @@ def _privacy(plan: Plan) -> Iterator[str]:
     yield from outside("population", plan.population, 1, MAX_POPULATION)
     if plan.delta <= 0 or plan.delta * max(plan.population, 1) > 1:
         yield f"delta = {canonical.number(plan.delta)}: expected above 0 and at most 1/population"
-    if not 0 < plan.subsample <= 1:
-        yield f"subsample = {canonical.number(plan.subsample)}: expected above 0 and at most 1"
+    yield from outside("subsample", plan.subsample, LEAST_SUBSAMPLE, 1)
     most = 0 if plan.mode is Mode.LOCAL else 16
     yield from outside(f"paid_retries in mode {plan.mode}", plan.paid_retries, 0, most)
 

@@ -363,10 +363,11 @@ class State:
             return self._repeat(run.roster, record)
         if record.header.context != context(Place(self.manifest.federation, self.manifest.digest, run.id)):
             return "context"
-        if not set(body.joins) <= {member.id for member in self.manifest.active} or not body.joins:
+        members = {member.id for member in self.manifest.active}
+        if not set(body.joins) <= members or len(body.joins) <= len(members) // 2:
             return "roster"
         # Without terms OPEN, ROSTER and END stand all the same: they are what the next run has to wait for.
-        run.course = run.terms.start(run.id, record.digest) if run.terms is not None else None
+        run.course = run.terms.start(run.id, body.joins.values()) if run.terms is not None else None
         run.roster = record
         return ""
 

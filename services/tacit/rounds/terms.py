@@ -3,6 +3,7 @@
 import datetime as dt
 import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,6 +11,7 @@ from tacit import canonical
 from tacit.features.spec import Contract, ContractError
 from tacit.federation import Manifest
 from tacit.learning.course import Course, stages
+from tacit.learning.trial import check_answerable
 from tacit.learning.types import LearningError, Stage
 from tacit.privacy import calibration
 from tacit.privacy.calibration import Budget
@@ -70,22 +72,25 @@ class Terms:
         millionths = math.ceil(Fraction(self.budget.epsilon) * 10**6)
         return f"{millionths // 10**6}.{millionths % 10**6:06d}"
 
-    def seed(self, run: bytes, roster: bytes) -> bytes:
-        """The public seed of random structures: committed before anybody knows who takes part (protocol 8).
+    def seed(self, run: bytes, joins: Iterable[bytes]) -> bytes:
+        """The public seed of random structures, of the plan and of what the banks signed (protocol 8).
+
+        No field of ROSTER that its writer is free to choose goes in: else a leader could try values until it likes
+        the trees.
 
         Args:
             run: Run id.
-            roster: Digest of ROSTER.
+            joins: Digests of the JOINs that ROSTER names, 32 bytes each, in any order.
 
         Returns:
             32 bytes.
         """
-        return hashlib.sha256(SEED_DOMAIN + run + roster).digest()
+        return hashlib.sha256(b"".join((SEED_DOMAIN, run, *sorted(joins)))).digest()
 
-    def start(self, run: bytes, roster: bytes) -> Course:
-        """The public state of learning before round 0."""
+    def start(self, run: bytes, joins: Iterable[bytes]) -> Course:
+        """The public state of learning before round 0; arguments as `seed`."""
         plan = self.plan
-        return Course.start(plan.learner, plan.shares, self.contract, plan.quality, self.seed(run, roster))
+        return Course.start(plan.learner, plan.shares, self.contract, plan.quality, self.seed(run, joins))
 
 
 def work_out(plan: Plan, contract: Contract, manifest: Manifest) -> Terms:
@@ -124,13 +129,15 @@ def _work_out(plan: Plan, contract: Contract, manifest: Manifest) -> Terms:
 
     Raises:
         PlanError: If plan, contract and manifest do not fit each other.
-        PrivacyError: If the noise that the plan needs cannot be had.
-        LearningError: If the learner cannot be asked for with this contract.
+        PrivacyError: If the noise that the plan needs cannot be had, or a question has a clip that no bank can bound.
+        LearningError: If the learner cannot be asked for with this contract, or no bank could answer a question.
     """
     faults = list(_misfits(plan, contract, manifest))
     if faults:
         raise PlanError("; ".join(faults))
     asked = stages(plan.learner, plan.shares, contract, plan.quality)
+    trees, quality = plan.learner.trees, plan.quality
+    check_answerable(asked, contract, trees=trees, quality=quality, weight=1 / plan.subsample)
     local = plan.mode is Mode.LOCAL
     q, c = (1, 0) if local else (manifest.q, manifest.c)
     budget = calibration.calibrate(

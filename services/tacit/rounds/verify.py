@@ -160,7 +160,7 @@ def check_run(state: State, run: Run) -> Deviation:
     return deviation or _check_end(run, run.terms, body)
 
 
-def check_roster(state: State, run: Run) -> str:
+def check_roster(state: State, run: Run) -> Deviation:
     """Compares the standing ROSTER with the JOINs that it names: each stands on its bank's chain, for this run.
 
     Args:
@@ -168,17 +168,17 @@ def check_roster(state: State, run: Run) -> str:
         run: A run of it.
 
     Returns:
-        The deviation, or nothing; nothing before ROSTER as well.
+        The deviation, or `AGREEMENT`, before ROSTER as well.
     """
     body = run.roster.body if run.roster is not None else None
     named = body.joins if isinstance(body, RosterBody) else {}
     known = {bank: record.digest for bank, record in state.answers(run, Kind.JOIN)}
     for bank, digest in sorted(named.items()):
         if state.answer(bank, run.id, Kind.JOIN) is None:
-            return f"{MISSING}: JOIN of {bank}"
+            return lacking(f"JOIN of {bank}")
         if known.get(bank) != digest:
-            return f"ROSTER names another JOIN of {bank} than its topic holds for this run"
-    return ""
+            return Deviation(f"ROSTER names another JOIN of {bank} than its topic holds for this run")
+    return AGREEMENT
 
 
 def _check_end(run: Run, worked: Terms, body: EndBody) -> Deviation:

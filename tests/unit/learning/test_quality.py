@@ -233,6 +233,8 @@ def test_refuses_labels_that_are_not_binary() -> None:
         ({"edges": ()}, "quality.edges"),
         ({"edges": (Fraction(1), Fraction(1))}, "quality.edges"),
         ({"edges": tuple(map(Fraction, range(64)))}, "1 to 63"),
+        ({"edges": (Fraction(-1000), Fraction(0))}, "expected -40 to 40"),
+        ({"edges": (Fraction(0), Fraction(4001, 100))}, "expected -40 to 40"),
         ({"weights": ()}, "quality.weights"),
         ({"weights": (Fraction(0),)}, "to 1 each"),
         ({"weights": (Fraction(2),)}, "to 1 each"),
@@ -246,6 +248,15 @@ def test_refuses_plans_outside_their_ranges(change: dict[str, object], message: 
     """Each message names the field."""
     with pytest.raises(LearningError, match=message):
         quality.check(replace(PLAN, **change))
+
+
+def test_the_outermost_edges_have_figures() -> None:
+    """At +-40 nothing overflows, and every figure is a number."""
+    plan = replace(PLAN, edges=(Fraction(-40), Fraction(40)), weights=(Fraction(1),))
+    found = assess([2**40, 2**16, 0, 0, 2**16, 2**16], 10**12, plan, SEED)
+    figures = (found.average_precision, found.auc, found.recall, found.calibration)
+    assert all(0.0 <= figure.value <= 1.0 for figure in figures)
+    assert -40.0 <= found.review_margin <= found.decline_margin <= 44.0
 
 
 @pytest.mark.parametrize(("sums", "variance"), [([0] * 15, 0), ([0] * 16, -1)])

@@ -79,6 +79,15 @@ def test_duration_scales_with_its_number(number: int, unit: str) -> None:
         ({"contract": "sha256:abc"}, "contract = 'sha256:abc'"),
         ({"parent": "1"}, "parent = '1'"),
         ({"tick": "0ms"}, "tick: duration '0ms'"),
+        ({"tick": "9ms"}, "tick = '9ms': expected 10ms to 60s"),
+        ({"tick": "61s", "deadlines": Deadlines(attempt="2m")}, "tick = '61s': expected 10ms to 60s"),
+        ({"tick": "2s", "deadlines": Deadlines(attempt="1s")}, "tick = '2s': expected 10ms to 1s"),
+        ({"deadlines": Deadlines(attempt="soon")}, "deadlines.attempt: duration 'soon'"),
+        ({"deadlines": Deadlines(run="91d")}, "deadlines.run = '91d': expected 1ms to 90d"),
+        ({"deadlines": Deadlines(join="8d")}, "deadlines.join = '8d': expected 1ms to 7d"),
+        ({"deadlines": Deadlines(deal="8d")}, "deadlines.deal = '8d'"),
+        ({"deadlines": Deadlines(attempt="169h")}, "deadlines.attempt = '169h'"),
+        ({"deadlines": Deadlines(grace="999999999d")}, "deadlines.grace = '999999999d'"),
         ({"deadlines": Deadlines(join="soon")}, "deadlines.join: duration 'soon'"),
         ({"deadlines": Deadlines(grace="2")}, "deadlines.grace"),
         ({"epsilon": Fraction(0)}, "epsilon = 0: expected above 0 and at most 64"),
@@ -88,7 +97,8 @@ def test_duration_scales_with_its_number(number: int, unit: str) -> None:
         ({"population": 10**10 + 1}, "population = 10000000001"),
         ({"delta": Fraction(0)}, "delta = 0: expected above 0 and at most 1/population"),
         ({"delta": Fraction(1, 9999)}, "delta = 1/9999"),
-        ({"subsample": Fraction(0)}, "subsample = 0"),
+        ({"subsample": Fraction(0)}, "subsample = 0: expected 1/1024 to 1"),
+        ({"subsample": Fraction(1, 1025)}, "subsample = 1/1025"),
         ({"subsample": Fraction(11, 10)}, "subsample = 1.1"),
         ({"paid_retries": 1}, "paid_retries in mode local = 1: expected 0 to 0"),
         ({"paid_retries": -1}, "paid_retries in mode local = -1"),
@@ -130,6 +140,19 @@ def test_duration_scales_with_its_number(number: int, unit: str) -> None:
 def test_plan_out_of_range(changes: dict[str, object], message: str) -> None:
     """The error names the field, the value and the range."""
     assert message in refused(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tick": "10ms", "subsample": Fraction(1, 1024)},
+        {"tick": "60s", "deadlines": Deadlines(attempt="60s")},
+        {"deadlines": Deadlines(join="7d", deal="7d", attempt="7d", grace="7d", run="90d")},
+    ],
+)
+def test_plan_at_the_ends_of_its_times(changes: dict[str, object]) -> None:
+    """Both ends of every range of a time are allowed."""
+    assert replace(PLAN, **changes)  # type: ignore[arg-type]
 
 
 def test_every_fault_is_named_at_once() -> None:

@@ -190,15 +190,54 @@ def test_other_kinds_and_epochs_are_void(done: tuple[Federation, bytes]) -> None
     assert state.void == {"unknown": 1, "manifest": 1}
 
 
+@pytest.mark.parametrize(("banks", "reason"), [((), "roster"), (("bank-1",), "roster"), (("bank-0", "bank-2"), "")])
+def test_a_roster_needs_more_than_half(done: tuple[Federation, bytes], banks: tuple[str, ...], reason: str) -> None:
+    """One bank of three is no federation, whoever writes it down; two are."""
+    fed, run = done
+    state = State(fed.manifest, {cases.LABEL: cases.CONTRACT})
+    records = [record for record in fed.records() if record.topic == cases.CONTROL]
+    rostered = next(number for number, record in enumerate(records) if record.header.kind is Kind.ROSTER)
+    for record in records[:rostered]:
+        state.apply(record)
+    joins = records[rostered].body.joins  # type: ignore[union-attr]
+    fewer = replace(records[rostered], body=RosterBody({bank: joins[bank] for bank in banks}))
+    assert state.apply(fewer) is not bool(reason)
+    assert (state.runs[run].roster is None, state.void["roster"]) == (bool(reason), int(bool(reason)))
+    assert state.apply(records[rostered]) is bool(reason)
+
+
+def test_the_seed_holds_nothing_that_a_leader_chooses(done: tuple[Federation, bytes]) -> None:
+    """Another time or another order in ROSTER is another record, and leaves seed and question as they are."""
+    fed, run = done
+    seeds = set()
+    for change in (0, 1, 2):
+        state = State(fed.manifest, {cases.LABEL: cases.CONTRACT})
+        for record in fed.records():
+            if record.header.kind is Kind.ROSTER:
+                entries = list(record.body.joins.items())  # type: ignore[union-attr]
+                header = replace(record.header, create_time_ms=change)
+                turned = RosterBody(dict(entries[change:] + entries[:change]))
+                state.apply(replace(record, header=header, body=turned, digest=bytes([change]) * 32))
+                break
+            state.apply(record)
+        course = state.runs[run].course
+        assert course is not None
+        seeds.add(course.seed)
+    assert len(seeds) == 1
+
+
 def test_an_unworkable_plan_is_ended_and_the_next_one_opened(tmp_path: Callable[..., object]) -> None:
     """A plan that does not fit the epoch gets END ABORTED(PLAN); even a ROSTER forged into it holds nobody."""
     fed = cases.federation(tmp_path, 2, seed=3)  # type: ignore[arg-type]
     broken = fed.submit(plan_for(fed, 1, window=replace(plan_for(fed).window, end=cases.dt.date(2300, 1, 1))))
-    hostile = Hostile(fed)
+    hostile, nodes, place = Hostile(fed), fed.nodes, cases.run_place(fed, broken)
     hostile.lead()
-    place = cases.run_place(fed, broken)
     hostile.write(Kind.OPEN, cases.OpenBody(broken), place)
-    hostile.write(Kind.ROSTER, RosterBody({"bank-0": scenes.DIGEST}), place)
+    cases.without(fed, "aggregator-0")
+    until(fed, lambda: len(cases.by_kind(fed, Kind.REFUSED)) == 2)
+    hostile.write(Kind.ROSTER, RosterBody({"bank-0": scenes.DIGEST, "bank-1": scenes.DIGEST}), place)
+    fed.nodes = nodes
+    assert fed.audit().runs[broken].roster is not None
     after = fed.submit(plan_for(fed, 2))
     until(fed, lambda: fed.audit().runs[after].end is not None)
     ended = fed.audit().runs[broken].end

@@ -10,7 +10,7 @@ import federation_cases as cases
 from tacit import canonical
 from tacit.features.spec import Contract, Provenance
 from tacit.federation import Manifest, Member, Operator
-from tacit.learning.types import StageKind
+from tacit.learning.types import Learner, LearnerKind, QualityPlan, Shares, StageKind, TreePlan
 from tacit.privacy import accounting
 from tacit.privacy.types import Mode, Unit
 from tacit.rounds.plan import Plan, PlanError, Window
@@ -111,12 +111,41 @@ def test_a_whole_epsilon_is_printed_as_it_is() -> None:
     assert replace(worked, budget=replace(worked.budget, epsilon=0.1)).epsilon == "0.100001"
 
 
-def test_the_seed_is_committed_by_run_and_roster() -> None:
-    """Structures depend on the run and on who joined, and on nothing else."""
+def test_the_seed_is_committed_by_run_and_joins() -> None:
+    """Structures depend on the run and on the JOINs that the banks signed, in whatever order they are named."""
     worked = terms()
-    assert worked.seed(b"a", b"b") == terms(epsilon=Fraction(1)).seed(b"a", b"b")
-    assert len({worked.seed(b"a", b"b"), worked.seed(b"a", b"c"), worked.seed(b"b", b"b")}) == 3
-    assert worked.start(b"a", b"b").seed == worked.seed(b"a", b"b")
+    assert worked.seed(b"a", [b"b", b"c"]) == terms(epsilon=Fraction(1)).seed(b"a", [b"c", b"b"])
+    assert len({worked.seed(*args) for args in ((b"a", [b"b"]), (b"a", [b"c"]), (b"b", [b"b"]), (b"a", []))}) == 4
+    assert worked.start(b"a", [b"b"]).seed == worked.seed(b"a", [b"b"])
+
+
+SMALL_TREES = TreePlan(rounds=1, trees_per_round=2, depth=2, columns_per_tree=2)
+TREE_SHARES = Shares(trees=Fraction(19, 20), quality=Fraction(1, 20))
+TREES = Learner(kind=LearnerKind.TREES, trees=SMALL_TREES)
+UNANSWERABLE = {
+    "edges": ({"quality": QualityPlan(edges=(Fraction(-1000), Fraction(0)))}, PlanError, "expected -40 to 40"),
+    "columns": (
+        {"learner": replace(TREES, trees=replace(SMALL_TREES, columns_per_tree=255)), "shares": TREE_SHARES},
+        PlanError,
+        "columns_per_tree must be from 1 to 2, got 255",
+    ),
+    "clip": (
+        {
+            "learner": replace(TREES, trees=replace(SMALL_TREES, clip=Fraction(16), trees_per_round=16)),
+            "shares": TREE_SHARES,
+        },
+        UnaffordableError,
+        "clip must be 1/65536 to 16, got 64",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNANSWERABLE)
+def test_what_no_bank_could_answer_has_no_terms(name: str) -> None:
+    """A signed plan that would stop every bank, or the aggregator, in its first round is refused before it starts."""
+    changes, error, message = UNANSWERABLE[name]
+    with pytest.raises(error, match=message):
+        terms(**changes)
 
 
 MISFITS = {

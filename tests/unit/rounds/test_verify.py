@@ -120,6 +120,31 @@ def test_a_missing_release_is_missing(fold: tuple[State, Run]) -> None:
     assert verify.check_run(state, run).missing
 
 
+def test_a_missing_join_is_missing(fold: tuple[State, Run]) -> None:
+    """A roster's JOIN that was not read yet may still come."""
+    state, run = fold
+    del state._banks[("bank-1", run.id, 0, Kind.JOIN)]
+    assert verify.check_run(state, run) == verify.lacking("JOIN of bank-1")
+
+
+@pytest.mark.parametrize("spoil", ["context", "digest"])
+def test_a_roster_that_names_another_join_is_found(fold: tuple[State, Run], spoil: str) -> None:
+    """A JOIN of the bank that is not the named one, or was made for something else."""
+    state, run = fold
+    key = ("bank-2", run.id, 0, Kind.JOIN)
+    record = state._banks[key]
+    other = replace(record, header=replace(record.header, context=DIGEST))
+    state._banks[key] = other if spoil == "context" else replace(record, digest=DIGEST)
+    assert verify.check_run(state, run).text == "ROSTER names another JOIN of bank-2 than its topic holds for this run"
+
+
+def test_before_roster_there_is_nothing_to_compare(fold: tuple[State, Run]) -> None:
+    """A run that ended before ROSTER names no JOIN."""
+    state, run = fold
+    run.roster = None
+    assert verify.check_roster(state, run) == verify.AGREEMENT
+
+
 @pytest.mark.parametrize("spoil", ["context", "cells"])
 def test_a_release_that_cannot_answer_is_a_deviation(fold: tuple[State, Run], spoil: str) -> None:
     """One that is there and never will fit is no reason to wait."""

@@ -58,7 +58,7 @@ def answerer(terms: Terms, snapshot: Snapshot | None = None) -> Answerer:
 
 def courses(terms: Terms) -> Iterator[Course]:
     """The states of a run before every round, from sums that are as good as released ones."""
-    course, draw = terms.start(bytes(32), bytes(32)), np.random.default_rng(3)
+    course, draw = terms.start(bytes(32), [bytes(32)]), np.random.default_rng(3)
     while not course.finished:
         yield course
         course = course.advance([int(value) for value in draw.integers(-(2**18), 2**18, course.stage.cells)], 2**30)
@@ -114,7 +114,7 @@ def test_new_weights_replace_the_old_margins() -> None:
     """The margins of one question are not answered with another's."""
     terms = terms_of(LearnerKind.ADDITIVE)
     kept = answerer(terms)
-    course, part = terms.start(bytes(32), bytes(32)), kept.snapshot.training
+    course, part = terms.start(bytes(32), [bytes(32)]), kept.snapshot.training
     zero = Weights((0.0,) * kept.basis.size)
     one = Weights((*zero.values[:-1], 1.0))
     assert not kept.margins(part, course, zero).any()
