@@ -373,7 +373,9 @@ class Journal:
         """
         for reservation in reservations:
             self._require_account(reservation.account)
-        return recovery.rebuild(self._entries, self._account, records, reservations, compose, to_cap=to_cap, closed=closed)
+        return recovery.rebuild(
+            self._entries, self._account, records, reservations, compose, to_cap=to_cap, closed=closed
+        )
 
     # What people ask
 
