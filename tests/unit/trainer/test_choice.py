@@ -1,18 +1,25 @@
 """The kept choice: made once per verified run, never lost to an older run, one file whole or not there."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 import federation_cases as cases
 from tacit import canonical
 from tacit.learning import ensemble
+from tacit.learning.basis import Basis
 from tacit.rounds import verify
 from tacit.sim.federation import Federation, InlineWorker
-from tacit.trainer.answers import request_digest
+from tacit.trainer.answers import Answerer, request_digest
 from tacit.trainer.checks import Finished
 from tacit.trainer.choice import CURRENT, LocalChoice, read
+from tacit.trainer.snapshot import build, keyed_rule, span
+from tacit.wire.local import Choice
+
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +68,100 @@ def test_each_question_has_a_request_of_its_own(finished: tuple[Federation, Fini
     digests = [request_digest(run, attempt, run.terms) for attempt in run.attempts]
     assert len(set(digests)) == 3
     assert digests == [request_digest(run, attempt, run.terms) for attempt in run.attempts]
+
+
+def with_rows(finished: Finished, count: int) -> Finished:
+    """The same run as a bank of some rows is told of it."""
+    terms = finished.run.terms
+    assert terms is not None
+    plan = terms.plan
+    reach = span(plan.window, 0, "UTC")
+    rows = cases.rows(5, count=count)
+    made = build(rows, terms.contract, plan, reach, feeds={}, kept=keyed_rule(b"k" * 32, b"r", plan.subsample))
+    return replace(finished, answerer=Answerer(made, terms, Basis(terms.contract)))
+
+
+class SlowWorker(InlineWorker):
+    """Has no result at the first question; counts what it is asked and told."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.forgotten: list[object] = []
+
+    def done(self, key: object, work: Callable[[], T]) -> T:
+        """Nothing at first."""
+        self.asked += 1
+        return super().done(key, work) if self.asked > 1 else None  # type: ignore[return-value]
+
+    def forget(self, key: object) -> None:
+        """Notes it."""
+        self.forgotten.append(key)
+
+
+def test_a_bank_with_few_frauds_serves_the_global_model(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
+    """No booster; the thresholds leave the plan's shares of its own recent margins above them."""
+    done = with_rows(finished[1], 60)
+    assert LocalChoice(tmp_path, InlineWorker(), "UTC").took(done)
+    found = read(tmp_path / CURRENT)
+    assert found is not None
+    assert (found.choice, found.booster, found.global_share) == ("global", None, 1.0)
+    assert done.answerer is not None
+    assert done.run.course is not None
+    assert found.thresholds is not None
+    margins = done.answerer.final_margins(done.run.course)
+    assert found.thresholds.review in margins.astype("float32")
+    assert found.thresholds.review <= found.thresholds.decline
+
+
+def test_a_bank_with_many_frauds_fits_its_own(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
+    """What it chose, what each candidate was worth, and on how many frauds of its last weeks."""
+    done = with_rows(finished[1], 240)
+    assert LocalChoice(tmp_path, InlineWorker(), "UTC").took(done)
+    found = read(tmp_path / CURRENT)
+    assert found is not None
+    assert done.answerer is not None
+    assert set(found.precision) == set(Choice)
+    assert all(0 <= value <= 1 for value in found.precision.values())
+    assert (found.choice is Choice.GLOBAL) == (found.booster is None)
+    assert 0 < found.frauds <= done.answerer.snapshot.training.encoded.labels.sum()
+    assert (found.run, found.contract) == (done.run.id.hex(), cases.LABEL)
+
+
+def test_nothing_is_stored_before_the_fit_is_done(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
+    """The loop asks again later; then the file is there and the worker keeps nothing."""
+    done, worker = with_rows(finished[1], 60), SlowWorker()
+    choice = LocalChoice(tmp_path / "model", worker, "UTC")
+    assert not choice.took(done)
+    assert not (tmp_path / "model").exists()
+    assert worker.forgotten == []
+    assert choice.took(done)
+    assert worker.forgotten == [("choice", done.run.id)]
+    assert [path.name for path in (tmp_path / "model").iterdir()] == [CURRENT]
+
+
+def test_a_newer_run_replaces_the_file(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
+    """Also where this bank had no rows in it: an old booster is never served with a new model."""
+    choice = LocalChoice(tmp_path, InlineWorker(), "UTC")
+    choice.took(with_rows(finished[1], 60))
+    other = replace(finished[1], run=replace(finished[1].run, id=bytes(32)))
+    assert choice.took(other)
+    found = read(tmp_path / CURRENT)
+    assert found is not None
+    assert (found.run, found.thresholds, found.names) == (bytes(32).hex(), None, ())
+
+
+def test_a_full_disk_keeps_the_old_file(
+    finished: tuple[Federation, Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scorer never finds half a document."""
+    choice = LocalChoice(tmp_path, InlineWorker(), "UTC")
+    choice.took(with_rows(finished[1], 60))
+    before = (tmp_path / CURRENT).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        choice.took(replace(finished[1], run=replace(finished[1].run, id=bytes(32))))
+    assert (tmp_path / CURRENT).read_bytes() == before
