@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tacit import canonical
-from tacit.adapters.journal import Journal, JournalBusyError, JournalError
+from tacit.adapters.journal import Journal, JournalBusyError, JournalError, open_for
 from tacit.adapters.logs import open_federation_log
 from tacit.cli.client import NoAnswerError, ServiceClient
 from tacit.cli.layout import Folder
@@ -22,7 +22,6 @@ from tacit.runtime.clock import SystemClock
 from tacit.runtime.log import Log
 from tacit.trainer import http, recovery
 from tacit.trainer.outbox import Author
-from tacit.trainer.policy import cap_nano
 from tacit.trainer.settings import TrainerSettings
 from tacit.wire import topics
 from tacit.wire.envelope import SigningKey
@@ -144,15 +143,7 @@ def open_journal(file: Path, policy: Policy) -> Iterator[Journal]:
         JournalError: If it is in use, was changed, or belongs to another account.
     """
     try:
-        journal = Journal.open(
-            file,
-            account=policy.account,
-            unit=policy.unit,
-            bucket_cap_nano=cap_nano(policy.bucket_cap),
-            lifetime_cap_nano=cap_nano(policy.lifetime_cap),
-            clock=SystemClock(),
-            delta=policy.lifetime_cap.delta,
-        )
+        journal = open_for(file, policy, SystemClock())
     except JournalBusyError as error:
         error.add_note("stop the trainer first: one process holds a journal at a time")
         raise

@@ -345,9 +345,9 @@ def runs_left(policy: Policy, months: Sequence[str], rho_nano: int, ledger: Mapp
     charged = {bucket["name"]: int(bucket["charged_nano"]) for bucket in ledger["buckets"]} if ledger else {}
     lifetime = int(ledger["lifetime"]["charged_nano"]) if ledger else 0
     everywhere = charged.get(EVERY, 0)
-    cap = rules.cap_nano(policy.bucket_cap)
+    cap = accounting.cap_nano(policy.bucket_cap.epsilon, policy.bucket_cap.delta)
     rooms = [cap - charged.get(month, everywhere) for month in months]
-    rooms.append(rules.cap_nano(policy.lifetime_cap) - lifetime)
+    rooms.append(accounting.cap_nano(policy.lifetime_cap.epsilon, policy.lifetime_cap.delta) - lifetime)
     return max(0, min(rooms) // rho_nano)
 
 

@@ -6,6 +6,7 @@ dp-accounting uses, over the same orders; tests hold the two equal. The package 
 import costs seconds of every process's start (docs/decisions).
 """
 
+import functools
 import math
 from fractions import Fraction
 
@@ -13,6 +14,9 @@ from tacit.privacy.types import NANO, PrivacyError
 
 ORDERS = (*(1.0 + step / 10.0 for step in range(1, 100)), *range(11, 64), 128, 256, 512, 1024)
 """Renyi orders that are tried; more orders could only lower epsilon."""
+
+MOST_NANO = 2**53 - 1
+"""Largest total that a cap may stand for."""
 
 MARGIN = 2.0**-40
 """Added to the float result (relative above 1), far above its rounding error and below 1e-9."""
@@ -67,6 +71,32 @@ def epsilon(rho_nano: int, delta: Fraction) -> float:
     rho, floor = _float_above(Fraction(rho_nano, NANO)), _float_below(delta)
     value = max(0.0, min(_at_order(rho * order, order, floor) for order in ORDERS))
     return value + MARGIN * max(1.0, value)
+
+
+@functools.cache
+def cap_nano(most: Fraction, delta: Fraction) -> int:
+    """The largest zCDP, in nano-rho, whose epsilon at delta is not above a cap.
+
+    Guarantee: a ledger that never charges more than this keeps the account within (most, delta), for adding or
+    removing one unit of the account, over everything the ledger was charged for.
+
+    Args:
+        most: Largest epsilon, 0 or more.
+        delta: Failure probability, in (0, 1).
+
+    Raises:
+        PrivacyError: If delta is outside its range.
+    """
+    low, high = 0, 1
+    while high < MOST_NANO and epsilon(high, delta) <= most:
+        low, high = high, min(high * 2, MOST_NANO)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if epsilon(middle, delta) <= most:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _at_order(divergence: float, order: float, delta: float) -> float:

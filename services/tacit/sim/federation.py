@@ -5,7 +5,7 @@ a seed fixes who runs when and what breaks, never what is drawn.
 """
 
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import TypeVar
 import polars as pl
 
 from tacit import canonical, federation
-from tacit.adapters.journal import Journal
+from tacit.adapters.journal import open_for
 from tacit.adapters.memory import MemoryLog
 from tacit.aggregator import handlers as aggregator
+from tacit.features import windows
 from tacit.features.spec import Contract
 from tacit.federation import Cap, Manifest, Member, Operator, Policy
 from tacit.privacy.types import Mode, Unit
@@ -28,7 +29,7 @@ from tacit.runtime.log import Entry, LogUnavailableError
 from tacit.trainer import handlers as trainer
 from tacit.trainer.checks import Finished
 from tacit.trainer.outbox import Author, Outbox
-from tacit.trainer.policy import cap_nano
+from tacit.trainer.ports import RowsUnusableError
 from tacit.wire import envelope, inner, topics
 from tacit.wire.envelope import KeyRing, SigningKey
 
@@ -160,7 +161,18 @@ class FrameRows:
         """Rows with first <= time < last."""
         return self.frame.filter(pl.col("time").is_between(first, last, closed="left"))
 
-    def feeds(self) -> Mapping[str, pl.DataFrame]:
+    def check(self, contract: Contract) -> None:
+        """Refuses a contract that the columns do not fit.
+
+        Raises:
+            RowsUnusableError: If a column or a feed is missing or of a wrong type.
+        """
+        try:
+            windows.compute(self.frame.clear(), contract, self.feeds(()))
+        except windows.FeatureError as error:
+            raise RowsUnusableError(str(error)) from error
+
+    def feeds(self, names: Collection[str]) -> Mapping[str, pl.DataFrame]:  # noqa: ARG002  the port's signature
         """No feeds."""
         return {}
 
@@ -375,14 +387,7 @@ class Federation:
     def _starter(self, bank: str) -> Callable[[View], tuple[Callable[[float], None], Callable[[], None]]]:
         def start(view: View) -> tuple[Callable[[float], None], Callable[[], None]]:
             policy = self._policy(bank)
-            journal = Journal.open(
-                self._folder / bank / "journal.sqlite",
-                account=policy.account,
-                unit=policy.unit,
-                bucket_cap_nano=cap_nano(policy.bucket_cap),
-                lifetime_cap_nano=cap_nano(policy.lifetime_cap),
-                clock=self.clock,
-            )
+            journal = open_for(self._folder / bank / "journal.sqlite", policy, self.clock)
             topic = topics.bank(topics.DEFAULT_PREFIX, bank).name
             outbox = Outbox(Author(bank, self._keys[bank], topic), journal, view, self.clock)
             ports = trainer.Ports(

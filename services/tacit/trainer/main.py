@@ -1,7 +1,7 @@
 """Builds a trainer from its settings; the only module of the trainer that knows adapters."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +10,11 @@ from fastapi import FastAPI
 
 from tacit.adapters import kernel as compiled
 from tacit.adapters import rows
-from tacit.adapters.journal import Journal
+from tacit.adapters.journal import Journal, open_for
 from tacit.adapters.logs import open_federation_log
 from tacit.adapters.rows import RowMapping
+from tacit.features import windows
+from tacit.features.spec import Contract
 from tacit.federation import Policy, check_policy
 from tacit.learning import kernel
 from tacit.runtime import documents
@@ -33,7 +35,6 @@ from tacit.trainer.choice import LocalChoice
 from tacit.trainer.gauges import Gauges, Sources, TimedWorker
 from tacit.trainer.handlers import Trainer
 from tacit.trainer.outbox import Author, Outbox
-from tacit.trainer.policy import cap_nano
 from tacit.trainer.ports import RowsUnusableError
 from tacit.trainer.settings import TrainerSettings
 from tacit.wire import topics
@@ -57,11 +58,26 @@ class BankRows:
         """IANA zone of midnights."""
         return self.mapping.zone
 
+    def check(self, contract: Contract) -> None:
+        """Holds the schemas of source and feeds against mapping and contract.
+
+        Raises:
+            RowsUnusableError: If they do not fit.
+        """
+        wanted = {column.feed for column in contract.columns if column.feed is not None}
+        try:
+            frame = rows.load_empty(self.source, self.mapping)
+            files = {name: path for name, path in self.feed_files.items() if name in wanted}
+            feeds = {name: rows.load_empty_feed(str(path)) for name, path in files.items()}
+            windows.compute(frame, contract, feeds)
+        except (rows.RowsError, windows.FeatureError) as error:
+            raise RowsUnusableError(str(error)) from error
+
     def read(self, first: int, last: int) -> pl.DataFrame:
         """Usable rows; findings go to the bank's own log.
 
         Raises:
-            RowsUnusableError: If the source's schema does not fit the mapping.
+            RowsUnusableError: If they cannot be read.
         """
         try:
             frame, findings = rows.load_usable(self.source, self.mapping, first, last)
@@ -71,9 +87,16 @@ class BankRows:
             _log.warning("rows_at_fault", field=finding.field, fault=finding.fault)
         return frame
 
-    def feeds(self) -> Mapping[str, pl.DataFrame]:
-        """Feed frames by name."""
-        return {name: rows.load_feed(str(path)) for name, path in self.feed_files.items()}
+    def feeds(self, names: Collection[str]) -> Mapping[str, pl.DataFrame]:
+        """Feed frames by name.
+
+        Raises:
+            RowsUnusableError: If one cannot be read.
+        """
+        try:
+            return {name: rows.load_feed(str(self.feed_files[name])) for name in names}
+        except (rows.RowsError, KeyError) as error:
+            raise RowsUnusableError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -162,15 +185,7 @@ def _build(
 
 def _open_journal(settings: TrainerSettings, policy: Policy) -> Journal:
     settings.folder.mkdir(parents=True, exist_ok=True)
-    return Journal.open(
-        settings.folder / "journal.sqlite",
-        account=policy.account,
-        unit=policy.unit,
-        bucket_cap_nano=cap_nano(policy.bucket_cap),
-        lifetime_cap_nano=cap_nano(policy.lifetime_cap),
-        clock=SystemClock(),
-        delta=policy.lifetime_cap.delta,
-    )
+    return open_for(settings.folder / "journal.sqlite", policy, SystemClock())
 
 
 def _servers(settings: TrainerSettings, bank: str, private: FastAPI, shared: FastAPI) -> dict[str, HttpServer]:

@@ -2,19 +2,15 @@
 
 import calendar
 import datetime as dt
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from tacit import canonical
-from tacit.federation import Cap, Manifest, Policy, check_policy
-from tacit.privacy import accounting
+from tacit.federation import Manifest, Policy, check_policy
 from tacit.rounds.plan import Plan
 from tacit.rounds.terms import Terms
 from tacit.rounds.types import Refusal
-
-MOST_NANO = 2**53 - 1
 
 
 @dataclass(frozen=True)
@@ -23,25 +19,6 @@ class Objection:
 
     code: Refusal
     reason: str
-
-
-@functools.cache
-def cap_nano(cap: Cap) -> int:
-    """The largest zCDP, in nano-rho, whose epsilon at the cap's delta is not above the cap's.
-
-    Guarantee: a ledger that never charges more than this keeps the account within (epsilon, delta), for adding or
-    removing one unit of the account, over everything the ledger was charged for.
-    """
-    low, high = 0, 1
-    while high < MOST_NANO and accounting.epsilon(high, cap.delta) <= cap.epsilon:
-        low, high = high, min(high * 2, MOST_NANO)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if accounting.epsilon(middle, cap.delta) <= cap.epsilon:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 def buckets(terms: Terms) -> tuple[str, ...]:

@@ -20,7 +20,6 @@ from tacit.rounds.plan import Plan, PlanError
 from tacit.rounds.terms import work_out
 from tacit.runtime import documents
 from tacit.runtime.exit_codes import ExitCode
-from tacit.trainer.policy import cap_nano
 from tacit.wire.errors import DocumentError
 
 TODAY = dt.date(2018, 9, 1)
@@ -128,7 +127,7 @@ def test_a_bank_says_what_it_objects_to(plan: Plan, place: Federation3, policy: 
 
 def test_runs_left_count_both_caps_and_the_ledger(policy: Policy) -> None:
     """The tightest month or the lifetime decides; a charge for a gap counts in every month."""
-    whole = cap_nano(policy.bucket_cap)
+    whole = accounting.cap_nano(policy.bucket_cap.epsilon, policy.bucket_cap.delta)
     assert planning.runs_left(policy, ["2018-05"], whole // 3, None) == 3
     ledger = {"lifetime": {"charged_nano": 0}, "buckets": [{"name": "2018-05", "charged_nano": whole // 2}]}
     assert planning.runs_left(policy, ["2018-05"], whole // 3, ledger) == 1
@@ -136,7 +135,7 @@ def test_runs_left_count_both_caps_and_the_ledger(policy: Policy) -> None:
     gap = {"lifetime": {"charged_nano": whole}, "buckets": [{"name": "*", "charged_nano": whole}]}
     assert planning.runs_left(policy, ["2018-06"], 1, gap) == 0
     small = replace(policy, lifetime_cap=Cap(Fraction(1), Fraction(1, 10**5)))
-    assert planning.runs_left(small, ["2018-06"], cap_nano(small.lifetime_cap), None) == 1
+    assert planning.runs_left(small, ["2018-06"], accounting.cap_nano(Fraction(1), Fraction(1, 10**5)), None) == 1
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".json"])

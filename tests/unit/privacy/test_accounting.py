@@ -147,6 +147,22 @@ def test_a_smaller_delta_is_a_larger_epsilon(rho_nano: int, one: Fraction, other
     assert accounting.epsilon(rho_nano, low) >= accounting.epsilon(rho_nano, high)
 
 
+@pytest.mark.parametrize("epsilon", [Fraction(1, 2), Fraction(1), Fraction(8), Fraction(64)])
+def test_a_cap_is_the_largest_cost_within_it(epsilon: Fraction) -> None:
+    """One nano-rho more would be above the cap's epsilon."""
+    delta = Fraction(1, 10**5)
+    nano = accounting.cap_nano(epsilon, delta)
+    assert accounting.epsilon(nano, delta) <= epsilon < accounting.epsilon(nano + 1, delta)
+    assert 0 < nano < accounting.MOST_NANO
+
+
+def test_a_cap_of_nothing_allows_nothing() -> None:
+    """Epsilon 0 is no cost at all, and a delta that is none is refused."""
+    assert accounting.cap_nano(Fraction(0), Fraction(1, 10**5)) == 0
+    with pytest.raises(PrivacyError, match="delta"):
+        accounting.cap_nano(Fraction(1), Fraction(0))
+
+
 @pytest.mark.parametrize("delta", [Fraction(1, 10**5), Fraction(1, 10**9)])
 def test_the_first_nano_already_counts(delta: Fraction) -> None:
     """Only an account that was never charged has epsilon 0."""

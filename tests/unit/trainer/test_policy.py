@@ -2,23 +2,12 @@
 
 import datetime as dt
 from dataclasses import replace
-from fractions import Fraction
 
 import pytest
 
 import federation_cases as cases
-from tacit.federation import Cap
-from tacit.privacy import accounting
 from tacit.rounds.plan import Window
-from tacit.trainer.policy import MOST_NANO, buckets, cap_nano
-
-
-@pytest.mark.parametrize("epsilon", [Fraction(1, 2), Fraction(1), Fraction(8), Fraction(64)])
-def test_a_cap_is_the_largest_cost_within_it(epsilon: Fraction) -> None:
-    """One nano-rho more would be above the cap's epsilon."""
-    nano = cap_nano(Cap(epsilon, Fraction(1, 10**5)))
-    assert accounting.epsilon(nano, Fraction(1, 10**5)) <= epsilon < accounting.epsilon(nano + 1, Fraction(1, 10**5))
-    assert 0 < nano < MOST_NANO
+from tacit.trainer.policy import buckets
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ from tacit.runtime import documents
 from tacit.runtime.log import LogUnavailableError
 from tacit.sim.federation import Federation, Node, with_nonce
 from tacit.sim.transactions import BankPlan, World, write
-from tacit.trainer import policy as rules
 from tacit.trainer import recovery
 from tacit.trainer.outbox import Author, TrainerStoppedError
 from tacit.wire import topics
@@ -120,7 +119,7 @@ class Drill:
     def journal(self) -> Journal:
         """The bank's journal, while its process is stopped."""
         policy = self.federation._policy(BANK)
-        caps = (rules.cap_nano(policy.bucket_cap), rules.cap_nano(policy.lifetime_cap))
+        caps = [accounting.cap_nano(cap.epsilon, cap.delta) for cap in (policy.bucket_cap, policy.lifetime_cap)]
         return Journal.open(
             self.file,
             account=policy.account,
@@ -321,7 +320,7 @@ def test_a_topic_with_a_gap_charges_the_account_to_its_cap(drill: Drill) -> None
     prepared = drill.rebuild()
     assert prepared.to_cap
     policy = drill.federation._policy(BANK)
-    assert drill.charged() >= rules.cap_nano(policy.lifetime_cap)
+    assert drill.charged() >= accounting.cap_nano(policy.lifetime_cap.epsilon, policy.lifetime_cap.delta)
     journal = drill.journal()
     more = Reservation(bytes(32), policy.account, ("2031-01",), 1)
     with pytest.raises(BudgetExceededError):

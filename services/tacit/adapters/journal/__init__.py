@@ -2,6 +2,7 @@
 
 from tacit.adapters.journal.journal import DELTA, Journal
 from tacit.adapters.journal.ledger import EVERY, months
+from tacit.adapters.journal.opening import open_for
 from tacit.rounds.ledger import (
     DONE,
     LEFT,
@@ -60,4 +61,5 @@ __all__ = [
     "TopicReport",
     "Verdict",
     "months",
+    "open_for",
 ]
