@@ -15,10 +15,10 @@ import cli_cases
 from tacit.cli import planning as subject
 from tacit.cli.planning import Assessment, BankView, StageCost, Wish
 from tacit.federation import Cap, Policy
+from tacit.privacy import accounting
 from tacit.privacy.types import Mode
 from tacit.rounds.plan import Plan, PlanError
 from tacit.runtime import documents
-from tacit.trainer.policy import cap_nano
 from tacit.wire.errors import DocumentError
 
 TODAY = dt.date(2018, 9, 1)
@@ -191,7 +191,7 @@ def test_runs_left_by_hand(
     policy: Policy, monkeypatch: pytest.MonkeyPatch, charged: dict[str, Any] | None, left: int
 ) -> None:
     """Caps of 100, ten a run: the fullest of the run's months or the lifetime decides, never below zero."""
-    monkeypatch.setattr("tacit.cli.planning.rules.cap_nano", lambda _: 100)
+    monkeypatch.setattr("tacit.privacy.accounting.cap_nano", lambda *_: 100)
     assert subject.runs_left(policy, ("2018-05", "2018-06"), 10, charged) == left
 
 
@@ -200,7 +200,7 @@ def test_both_caps_count(policy: Policy, bucket: int, lifetime: int) -> None:
     """The tighter one decides."""
     delta = Fraction(1, 10**5)
     tight = replace(policy, bucket_cap=Cap(Fraction(bucket), delta), lifetime_cap=Cap(Fraction(lifetime), delta))
-    once = cap_nano(Cap(Fraction(1), delta))
+    once = accounting.cap_nano(Fraction(1), delta)
     assert subject.runs_left(tight, ("2018-05",), once, None) == 1
 
 
@@ -228,7 +228,7 @@ def test_a_bank_joins_without_objections_and_with_budget(
 def test_the_ledger_of_the_account_is_asked(place: cli_cases.Federation3, policy: Policy) -> None:
     """Another account's charges are none of this bank's."""
     plan = made(place)
-    full = ledger(cap_nano(policy.lifetime_cap))
+    full = ledger(accounting.cap_nano(policy.lifetime_cap.epsilon, policy.lifetime_cap.delta))
     for account, left in ((policy.account, 0), ("another", None)):
         found = subject.assess(plan, place.contract, place.manifest, [policy], {account: full}, TODAY).banks[0]
         assert found.ledger is (left == 0)
