@@ -298,3 +298,28 @@ def test_parameters_out_of_range(changes: dict[str, object], error: type[Excepti
     """Parameters are checked in fit, by the parts that own them."""
     with pytest.raises(error):
         classifier(**changes).fit(VALUES, LABELS)
+
+
+@pytest.mark.parametrize("value", ["one", "nan", float("inf"), float("nan"), "", None])
+@pytest.mark.parametrize("name", ["epsilon", "delta"])
+def test_budgets_that_are_no_numbers(name: str, value: object) -> None:
+    """The parameter and the value are named."""
+    values, labels, _ = rows_of(3, customers=20)
+    with pytest.raises(ValueError, match=name):
+        classifier(**{name: value}).fit(values, labels)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_almost_nothing_to_learn_from_is_no_error(rows: int) -> None:
+    """Whether there are rows would be a release; what is learnt is noise and finite."""
+    values, labels, _ = rows_of(5, customers=20)
+    found = classifier().fit(values[:rows], labels[:rows])
+    assert np.isfinite(found.decision_function(values)).all()
+
+
+def test_what_was_fitted_is_described(fitted: TacitClassifier) -> None:
+    """Columns by name, questions by number, epsilon at most the one asked for."""
+    assert fitted.n_features_in_ == len(CONTRACT.columns)
+    assert fitted.feature_names_in_.tolist() == [column.name for column in CONTRACT.columns]
+    assert 0 < fitted.epsilon_ <= 4
+    assert fitted.n_rounds_ == 1 + QUICK.rounds

@@ -143,3 +143,69 @@ def test_parameters_out_of_range() -> None:
         subject.card_precision(labels, margins, labels, labels, 0)
     with pytest.raises(MetricsError, match="customers"):
         subject.card_precision(labels, margins, labels[1:], labels)
+
+
+@given(st.integers(0, 10_000), st.floats(0.001, 1.0), st.floats(0.001, 1.0))
+def test_more_alerts_never_find_less(seed: int, first: float, second: float) -> None:
+    """Recall rises with the budget, up to all frauds with all rows."""
+    labels, margins = sample(seed, 200)
+    labels[:2] = (0, 1)
+    low, high = sorted((first, second))
+    assert subject.recall_at_budget(labels, margins, low) <= subject.recall_at_budget(labels, margins, high) + 1e-12
+    assert subject.recall_at_budget(labels, margins, 1.0) == pytest.approx(1.0)
+
+
+@given(st.integers(0, 10_000))
+def test_turned_scores_turn_the_auc(seed: int) -> None:
+    """Pairs in the right order become pairs in the wrong one; ties count one half both ways."""
+    labels, margins = sample(seed, 200)
+    labels[:2] = (0, 1)
+    assert subject.auc(labels, margins) + subject.auc(labels, -margins) == pytest.approx(1.0)
+
+
+def test_equal_scores_know_nothing() -> None:
+    """AP is the fraud rate, AUC one half, recall the budget's share."""
+    labels = np.array([1] * 5 + [0] * 95)
+    found = subject.measure(labels, np.zeros(100))
+    assert (found.average_precision, found.auc) == pytest.approx((0.05, 0.5))
+    assert subject.recall_at_budget(labels, np.zeros(100), 0.2) == pytest.approx(0.2)
+    assert found.recall_at_fpr == 0.0
+
+
+@pytest.mark.parametrize("rows", [2, 3, 99])
+def test_one_alert_at_least(rows: int) -> None:
+    """A budget below one row is one row."""
+    labels = np.array([0] * (rows - 1) + [1])
+    assert subject.recall_at_budget(labels, np.arange(float(rows))) == 1.0
+
+
+def test_margins_far_out_stay_finite() -> None:
+    """A wrong and certain score costs much and not infinitely much."""
+    found = subject.measure(np.array([0, 1]), np.array([800.0, -800.0]))
+    assert np.isfinite(found.log_loss)
+    assert found.log_loss > 10
+
+
+def test_more_bins_than_rows_are_no_error() -> None:
+    """Every row is a bin of its own."""
+    assert subject.calibration_error(np.array([0, 1]), np.array([0.25, 0.5]), bins=50) == pytest.approx(0.375)
+
+
+def test_card_precision_counts_against_all_alerts() -> None:
+    """Days with fewer cards than alerts keep the divisor."""
+    labels, days = np.array([1, 0]), np.array([4, 4])
+    found = subject.card_precision(labels, np.array([2.0, 1.0]), np.array([1, 2]), days, cards=10)
+    assert found == pytest.approx(0.1)
+
+
+def test_ties_of_cards_go_to_the_lower_number() -> None:
+    """Whatever the order of the rows."""
+    labels, scores, days = np.array([0, 1]), np.zeros(2), np.zeros(2, dtype=np.int64)
+    first, second = (subject.card_precision(labels, scores, np.array(ids), days, cards=1) for ids in ([1, 2], [2, 1]))
+    assert (first, second) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("known", [{"customers": np.arange(4)}, {"days": np.zeros(4, dtype=np.int64)}])
+def test_card_precision_needs_cards_and_days(known: dict[str, np.ndarray]) -> None:
+    """One alone gives none."""
+    assert subject.measure(np.array([0, 1, 0, 1]), np.arange(4.0), **known).card_precision is None
