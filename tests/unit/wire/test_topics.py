@@ -77,3 +77,37 @@ def test_bad_bank_id_is_refused(bank: str) -> None:
     """A bank's id is the one of the manifest."""
     with pytest.raises(WireError, match="bank id"):
         topics.bank("tacit", bank)
+
+
+NAMES = PREFIXES
+
+
+@given(NAMES, st.sets(BANKS, max_size=5))
+def test_topics_of_a_federation_are_apart(prefix: str, banks: set[str]) -> None:
+    """One name each, whatever the ids; each is found again with its writer, and only banks' own name a bank."""
+    found = topics.federation(prefix, sorted(banks))
+    assert len({topic.name for topic in found}) == len(found) == len(banks) + 2
+    assert [topics.find(topic.name) for topic in found] == list(found)
+    assert [topics.bank_of(topic.name) for topic in found] == [None, None, *sorted(banks)]
+
+
+@given(st.text(max_size=40))
+def test_any_name_has_one_reading_or_none(name: str) -> None:
+    """What is found has exactly the name that was asked for."""
+    try:
+        found = topics.find(name)
+    except WireError as error:
+        assert repr(name) in str(error) or "prefix" in str(error) or "bank id" in str(error)
+        assert topics.bank_of(name) is None
+    else:
+        assert found.name == name
+
+
+@pytest.mark.parametrize("length", [100, 101])
+def test_prefixes_have_a_longest(length: int) -> None:
+    """So that no bank's topic is longer than Kafka's 249 characters."""
+    if length == 100:
+        assert len(topics.bank("a" * length, "b" * 40).name) <= 249
+        return
+    with pytest.raises(WireError, match="at most 100 characters"):
+        topics.control("a" * length)
