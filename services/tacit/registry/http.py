@@ -16,6 +16,7 @@ from tacit import canonical
 from tacit.registry import metrics as table
 from tacit.registry.handlers import Ports, Registry
 from tacit.registry.ports import Artefacts, VersionStore
+from tacit.runtime import etags
 from tacit.runtime.health import Status, add_health
 from tacit.runtime.log import LogUnavailableError
 from tacit.runtime.observing import Metrics
@@ -150,7 +151,7 @@ def _add_files(app: FastAPI, store: VersionStore, artefacts: Artefacts, metrics:
         """The version's model file; its ETag is the file's digest, and its bytes always have it."""
         file = _known(store, digest).version.file
         headers = {"ETag": f'"{file}"', "Cache-Control": "private, max-age=31536000, immutable"}
-        if _has(request.headers.getlist("if-none-match"), file):
+        if etags.held(request.headers.getlist("if-none-match"), file):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         try:
             content = artefacts.get(canonical.parse_label(file))
@@ -243,9 +244,3 @@ def _shown(entry: Published) -> VersionOut:
 
 def _alias(state: AliasState) -> AliasOut:
     return AliasOut(alias=state.alias, version=state.version, sequence=state.sequence)
-
-
-def _has(sent: list[str], file: str) -> bool:
-    """Whether an If-None-Match names the file (RFC 9110, section 13.1.2: weak comparison, ``*`` is any)."""
-    tags = [tag.strip().removeprefix("W/") for line in sent for tag in line.split(",")]
-    return "*" in tags or f'"{file}"' in tags

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Header
+from fastapi import FastAPI
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tacit.rounds.types import RoundError
+from tacit.runtime import etags
 from tacit.runtime.health import Check, add_health
 from tacit.runtime.problems import install_problems, problem
 from tacit.trainer.choice import CURRENT, read
@@ -79,16 +81,17 @@ def app(doorway: Doorway, live: Check, ready: Check, metrics: Callable[[], bytes
     add_health(made, live, ready, metrics)
 
     @made.get("/v1/local")
-    def get_local(if_none_match: Annotated[str | None, Header()] = None) -> Response:
+    def get_local(request: Request) -> Response:
         """The bank's choice, its local model, thresholds and verdict; ETag by content."""
         document = doorway.local()
         if document is None:
             return problem(HTTPStatus.NOT_FOUND, "No model yet", "no run has finished and been verified here")
         response = Response(encode(document), media_type="application/json")
-        tag = f'"{hashlib.sha256(response.body).hexdigest()}"'
-        if if_none_match == tag:
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag})
-        response.headers["ETag"] = tag
+        digest = hashlib.sha256(response.body).hexdigest()
+        headers = {"ETag": f'"{digest}"'}
+        if etags.held(request.headers.getlist("if-none-match"), digest):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        response.headers.update(headers)
         return response
 
     @made.get("/v1/ledger")

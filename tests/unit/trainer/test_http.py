@@ -61,6 +61,7 @@ def test_the_local_model_has_a_tag(client: AsgiClient, tmp_path: Path) -> None:
     assert found.json()["run"] == "a" * 64
     tag = found.headers["ETag"]
     assert client.get("/v1/local", {"If-None-Match": tag}).status_code == 304
+    assert client.get("/v1/local", {"If-None-Match": f'"other", W/{tag}'}).status_code == 304
     (tmp_path / "local" / CURRENT).write_bytes(document("b" * 64))
     assert client.get("/v1/local", {"If-None-Match": tag}).json()["run"] == "b" * 64
 
