@@ -168,7 +168,9 @@ def _own(column: Column, transactions: pl.DataFrame) -> NDArray[np.float32]:
     if column.name == AMOUNT and column.type is ColumnType.AMOUNT:
         values = values / CENTS
     with np.errstate(over="ignore"):
-        return values.astype(np.float32)
+        rounded = values.astype(np.float32)
+    # No learner takes an infinite value; one row's must not keep the others from being learned from.
+    return np.where(np.isfinite(rounded), rounded, np.float32(np.nan))
 
 
 @dataclass(frozen=True, eq=False)

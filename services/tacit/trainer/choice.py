@@ -55,7 +55,11 @@ class LocalChoice:
                 _write(path, _document(done.run, model, GLOBAL_ONLY))
             return True
         answerer = done.answerer
-        made = self.worker.done(("choice", done.run.id), lambda: self._choose(done.run, answerer))
+        try:
+            made = self.worker.done(("choice", done.run.id), lambda: self._choose(done.run, answerer))
+        except Exception:  # noqa: BLE001  rows decide which one it is; the global model serves every bank
+            _log.exception("local_choice_failed", run=done.run.id.hex())
+            made = GLOBAL_ONLY
         if made is None:
             return False
         _write(path, _document(done.run, model, made))

@@ -44,8 +44,9 @@ from tacit.runtime.clock import Clock
 from tacit.runtime.inbox import Inbox
 from tacit.runtime.observing import get_logger
 from tacit.trainer import policy as rules
-from tacit.trainer.answers import request_digest
+from tacit.trainer.answers import Answerer, request_digest
 from tacit.trainer.checks import Checks, Finding, Finished, absent, finished
+from tacit.trainer.gauges import ROUND
 from tacit.trainer.holdings import Holdings
 from tacit.trainer.named import Named
 from tacit.trainer.outbox import Due, Outbox
@@ -290,7 +291,7 @@ class Trainer:
 
     def _join(self, run: Run, terms: Terms) -> None:
         try:
-            if not self._holdings.ready(run, terms):
+            if not self._ready(run, terms, joined=False):
                 return
         except RowsUnusableError as error:
             self._refuse(run, Refusal.CONTRACT, str(error))
@@ -321,10 +322,16 @@ class Trainer:
         terms, course = run.terms, run.course
         if self._ports.journal.stored(run.id, attempt.slot, Kind.RELEASE) is not None or not self._agrees(run):
             return
-        if terms is None or course is None or not self._holdings.ready(run, terms):
+        if terms is None or course is None or not self._ready(run, terms, joined=True):
             return
-        key = ("round", run.id, attempt.slot)
-        bounded = self._ports.worker.done(key, lambda: self._holdings.answerer(run).bounded(course))
+        key = (ROUND, run.id, attempt.slot)
+        try:
+            bounded = self._ports.worker.done(key, lambda: self._holdings.answerer(run).bounded(course))
+        except Exception as error:  # noqa: BLE001  whatever it is, the next start would meet it again
+            self.objections[run.id] = f"slot {attempt.slot} cannot be answered: {error}"
+            _log.exception("answer_failed", run=run.id.hex(), slot=attempt.slot)
+            self._leave(run.id)
+            return
         if bounded is None or not self._current():
             return
         self._ports.worker.forget(key)
@@ -336,6 +343,12 @@ class Trainer:
             self.objections[run.id] = str(error)
             _log.error("question_refused", run=run.id.hex(), slot=attempt.slot, reason=str(error))
             self._leave(run.id)
+
+    def _ready(self, run: Run, terms: Terms, *, joined: bool) -> bool:
+        ready = self._holdings.ready(run, terms, joined=joined)
+        if run.id in self._holdings.faults:
+            self.objections[run.id] = self._holdings.faults.pop(run.id)
+        return ready
 
     def _current(self) -> bool:
         """Whether the whole own topic, and all that names its records, was read: else the next step looks again."""
@@ -410,8 +423,15 @@ class Trainer:
         """Whether the model of a verified run found its place; an older one than the newest is of no use."""
         if not finished(run) or not self._checks.newest(run):
             return True
-        answerer = self._holdings.answerer(run) if took_part and self._holdings.path(run.id).exists() else None
+        answerer = self._answerer(run) if took_part and self._holdings.path(run.id).exists() else None
         return self._finished(Finished(run, self._checks.model(run), answerer))
+
+    def _answerer(self, run: Run) -> Answerer | None:
+        try:
+            return self._holdings.answerer(run)
+        except Exception:  # noqa: BLE001  a damaged file must not stop the trainer at every start
+            _log.exception("snapshot_unreadable", run=run.id.hex())
+            return None
 
     def _say(self, run: Run, finding: Finding) -> None:
         self._record(run.id, Kind.VERDICT, VerdictBody(finding.subject, finding.deviation))
@@ -437,7 +457,7 @@ class Trainer:
         self._closed.add(run.id)
         self._checks.forget(run.id)
         self._holdings.drop(run.id)
-        for key in (("snapshot", run.id), *(("round", run.id, attempt.slot) for attempt in run.attempts)):
+        for key in (("snapshot", run.id), *((ROUND, run.id, attempt.slot) for attempt in run.attempts)):
             self._ports.worker.forget(key)
         if run.end is not None:
             self.state.forget(run.id)

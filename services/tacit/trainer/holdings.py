@@ -4,14 +4,20 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+import polars as pl
+
 from tacit.learning.basis import Basis
 from tacit.rounds.state import Run
 from tacit.rounds.terms import Terms
+from tacit.runtime.observing import get_logger
 from tacit.trainer import snapshot as snapshots
 from tacit.trainer.answers import Answerer
 from tacit.trainer.ports import Journal, Rows, Worker
+from tacit.trainer.snapshot import Snapshot
 
 SUFFIX = ".arrow"
+
+_log = get_logger(__name__)
 
 
 class Holdings:
@@ -22,6 +28,9 @@ class Holdings:
         journal: Holds the key of the subsampling rule.
         rows: The bank's rows.
         worker: Does the long work.
+
+    Attributes:
+        faults: Run id to why its rows could not be used, for the bank's operator.
     """
 
     def __init__(self, folder: Path, journal: Journal, rows: Rows, worker: Worker) -> None:
@@ -31,22 +40,25 @@ class Holdings:
         self._worker = worker
         self._answerers: dict[bytes, Answerer] = {}
         self._dropped: set[bytes] = set()
+        self.faults: dict[bytes, str] = {}
         self._lock = threading.Lock()
 
     def path(self, run: bytes) -> Path:
         """The snapshot file of a run."""
         return self._folder / f"{run.hex()}{SUFFIX}"
 
-    def ready(self, run: Run, terms: Terms) -> bool:
+    def ready(self, run: Run, terms: Terms, *, joined: bool = True) -> bool:
         """Whether the run's snapshot is on disk; starts making it if it is not, also where it got lost.
 
+        Whatever goes wrong with rows leaves an empty snapshot and a word in `faults`: nobody else learns of it.
+
         Raises:
-            RowsUnusableError: If the source does not fit.
+            RowsUnusableError: If the source's columns do not fit; only before JOIN.
         """
         if self.path(run.id).exists():
             return True
         key = ("snapshot", run.id)
-        made = self._worker.done(key, lambda: self._make(run, terms))
+        made = self._worker.done(key, lambda: self._make(run, terms, joined=joined))
         if made is not None:
             self._worker.forget(key)
         return made is not None
@@ -77,14 +89,26 @@ class Holdings:
             if path.name not in names:
                 path.unlink()
 
-    def _make(self, run: Run, terms: Terms) -> bool:
-        plan, contract = terms.plan, terms.contract
-        reach = snapshots.span(plan.window, contract.look_back_days, self._rows.zone)
-        kept = snapshots.keyed_rule(self._journal.sample_key(), run.id, plan.subsample)
-        frame = self._rows.read(reach.first, reach.last)
-        made = snapshots.build(frame, contract, plan, reach, feeds=self._rows.feeds(), kept=kept)
+    def _make(self, run: Run, terms: Terms, *, joined: bool) -> bool:
+        if not joined:
+            self._rows.check(terms.contract)
+        key = self._journal.sample_key()
+        try:
+            made = self._built(run, terms, key)
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001  rows decide which one it is
+            self.faults[run.id] = f"no rows could be used, zeros plus noise are sent: {error}"
+            _log.error("rows_unusable", run=run.id.hex(), error=type(error).__name__, reason=str(error))
+            made = snapshots.empty(terms.contract)
         snapshots.save(made, self.path(run.id))
         with self._lock:
             if run.id in self._dropped:
                 self.path(run.id).unlink(missing_ok=True)
         return True
+
+    def _built(self, run: Run, terms: Terms, key: bytes) -> Snapshot:
+        plan, contract = terms.plan, terms.contract
+        reach = snapshots.span(plan.window, contract.look_back_days, self._rows.zone)
+        kept = snapshots.keyed_rule(key, run.id, plan.subsample)
+        frame = self._rows.read(reach.first, reach.last)
+        feeds = self._rows.feeds({column.feed for column in contract.columns if column.feed is not None})
+        return snapshots.build(frame, contract, plan, reach, feeds=feeds, kept=kept)

@@ -1,10 +1,11 @@
 """What the trainer's handlers need from the world."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import polars as pl
 
+from tacit.features.spec import Contract
 from tacit.privacy.types import Release, ReleaseEvent
 from tacit.rounds.ledger import Compose, LedgerReport, Position, Reservation, RunState, Sealed, Stored, TopicReport
 from tacit.rounds.types import Checked, Kind
@@ -68,7 +69,7 @@ class Journal(Protocol):
 
 
 class RowsUnusableError(Exception):
-    """The bank's source does not have the columns that its mapping says; for the bank's operator."""
+    """The bank's source does not fit, or cannot be read; for the bank's operator."""
 
 
 class Rows(Protocol):
@@ -78,15 +79,26 @@ class Rows(Protocol):
     def zone(self) -> str:
         """IANA zone of midnights."""
 
+    def check(self, contract: Contract) -> None:
+        """Holds the columns of the source and of the feeds against mapping and contract; never looks at a row.
+
+        Raises:
+            RowsUnusableError: If a column or a feed is missing or of a wrong type.
+        """
+
     def read(self, first: int, last: int) -> pl.DataFrame:
         """Usable normalised rows with first <= time < last, seconds since 1970 UTC; faulty ones go to the operator.
 
         Raises:
-            RowsUnusableError: If the source's schema does not fit.
+            RowsUnusableError: If they cannot be read.
         """
 
-    def feeds(self) -> Mapping[str, pl.DataFrame]:
-        """Feed frames by name."""
+    def feeds(self, names: Collection[str]) -> Mapping[str, pl.DataFrame]:
+        """Feed frames by name, of those that are asked for.
+
+        Raises:
+            RowsUnusableError: If one cannot be read.
+        """
 
 
 class Worker(Protocol):

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -113,6 +113,15 @@ def build(
     quality = rows["time"].is_between(reach.end, reach.last, closed="left")
     parts = [_part(rows.filter(inside), columns.filter(inside), contract, plan.unit) for inside in (training, quality)]
     return Snapshot(*parts)
+
+
+def empty(contract: Contract) -> Snapshot:
+    """The snapshot of a bank that has no rows it could use: its answers are zeros plus noise (protocol 2)."""
+    count = len(contract.columns)
+    bins, none = np.empty((count, 0), dtype=np.uint8), np.empty(0, dtype=np.int64)
+    encoded = Encoded(bins, np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.uint8))
+    part = Part(encoded, np.empty((0, count), dtype=np.float32), none)
+    return Snapshot(part, replace(part))
 
 
 def _part(rows: pl.DataFrame, columns: pl.DataFrame, contract: Contract, unit: Unit) -> Part:

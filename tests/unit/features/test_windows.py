@@ -239,11 +239,20 @@ def test_own_columns_are_taken_of_the_row() -> None:
     age = {"name": "age", "type": "count", "provenance": "customer", "edges": [18], "centre": 40, "spread": 20}
     flag = {"name": "night", "type": "flag", "provenance": "customer", "edges": ["0.5"], "centre": 0, "spread": 1}
     amount = {"name": "amount", "type": "amount", "provenance": "customer", "edges": [5], "centre": 0, "spread": 1}
-    transactions = small(amount=[1234, 5], night=[1, 0]).with_columns(age=pl.Series([1e300, None]))
+    transactions = small(amount=[1234, 5], night=[1, 0]).with_columns(age=pl.Series([1e300, 7.0]))
     result = compute(transactions, contract_with(age, flag, amount))
-    np.testing.assert_array_equal(result["age"].to_numpy(), np.array([np.inf, np.nan], dtype=np.float32))
+    np.testing.assert_array_equal(result["age"].to_numpy(), np.array([np.nan, 7], dtype=np.float32))
     assert result["night"].to_list() == [1.0, 0.0]
     assert result["amount"].to_list() == [float(np.float32(12.34)), float(np.float32(0.05))]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, -1e300, math.nan, None])
+def test_own_values_that_are_not_finite_are_missing(value: float | None) -> None:
+    """Infinite values, and those beyond float32, count as missing; the other rows keep theirs."""
+    age = {"name": "age", "type": "count", "provenance": "customer", "edges": [18], "centre": 40, "spread": 20}
+    transactions = small(amount=[1, 2]).with_columns(age=pl.Series([value, 2.5]))
+    found = compute(transactions, contract_with(age))["age"].to_numpy()
+    np.testing.assert_array_equal(found, np.array([np.nan, 2.5], dtype=np.float32))
 
 
 def test_card_contract_gives_float32_in_order() -> None:

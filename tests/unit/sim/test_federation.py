@@ -192,7 +192,7 @@ def test_rows_between_two_seconds() -> None:
     rows = FrameRows(pl.DataFrame({"time": [9, 10, 19, 20]}))
     assert rows.read(10, 20)["time"].to_list() == [10, 19]
     assert rows.read(20, 20).is_empty()
-    assert (rows.zone, rows.feeds()) == ("UTC", {})
+    assert (rows.zone, rows.feeds(())) == ("UTC", {})
 
 
 def test_work_is_done_at_once_and_again() -> None:

@@ -53,6 +53,18 @@ def test_a_kept_choice_of_the_same_run_stays(finished: tuple[Federation, Finishe
     assert read(path).choice == "alone"  # type: ignore[union-attr]
 
 
+def test_a_fit_that_fails_serves_the_global_model(
+    finished: tuple[Federation, Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the rows do to the learner: the choice is global, and the run is over for this bank."""
+    monkeypatch.setattr(LocalChoice, "_choose", lambda *_: 1 // 0)
+    done = replace(finished[1], answerer=object())  # type: ignore[arg-type]
+    assert LocalChoice(tmp_path, InlineWorker(), "UTC").took(done)
+    found = read(tmp_path / CURRENT)
+    assert found is not None
+    assert (found.run, found.choice, found.booster) == (done.run.id.hex(), "global", None)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]x", '{"api": "other/v1"}'])
 def test_a_file_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
     """Broken or foreign documents count as absent."""

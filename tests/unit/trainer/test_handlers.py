@@ -91,8 +91,52 @@ def test_rows_that_do_not_fit_are_refused(fed: Federation, monkeypatch: pytest.M
     def unusable(*_: object) -> None:
         raise RowsUnusableError("column amount is missing")
 
-    monkeypatch.setattr(FrameRows, "read", unusable)
+    monkeypatch.setattr(FrameRows, "check", unusable)
     refuses(fed, fed.submit(plan_for(fed)), Refusal.CONTRACT, "column amount is missing")
+
+
+def test_a_missing_column_is_refused_before_a_row_is_read(fed: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CONTRACT follows from the schema alone."""
+    rows, read = trainer(fed)._ports.rows, FrameRows.read
+    monkeypatch.setattr(rows, "frame", rows.frame.drop("weekend"))  # type: ignore[attr-defined]
+
+    def others(self: FrameRows, first: int, last: int) -> object:
+        return pytest.fail("a row was read") if self is rows else read(self, first, last)
+
+    monkeypatch.setattr(FrameRows, "read", others)
+    refuses(fed, fed.submit(plan_for(fed)), Refusal.CONTRACT, "no column 'weekend'")
+
+
+def test_a_bank_whose_rows_cannot_be_read_takes_part_without(fed: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros plus noise, to the end; the reason stays with the bank's operator."""
+    read = FrameRows.read
+    unreadable = trainer(fed)._ports.rows
+
+    def broken(self: FrameRows, first: int, last: int) -> object:
+        if self is unreadable:
+            raise RowsUnusableError("page 7 is damaged")
+        return read(self, first, last)
+
+    monkeypatch.setattr(FrameRows, "read", broken)
+    run = fed.submit(plan_for(fed))
+    fed.run(run, 300)
+    assert not cases.broken(fed, run)
+    assert cases.kinds_of(fed, BANK).count(Kind.RELEASE) == 3
+    assert "page 7 is damaged" in trainer(fed).objections[run]
+    assert not refusal(fed)
+
+
+def test_a_statistic_that_fails_leaves_the_run(fed: Federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No crash at every start: LEFT, nothing spent, and the operator is told."""
+    run = fed.submit(plan_for(fed))
+    until(fed, lambda: trainer(fed)._ports.journal.state(run) is RunState.OPEN, 60)
+    monkeypatch.setattr(trainer(fed)._holdings, "answerer", lambda _: 1 // 0)
+    until(fed, lambda: trainer(fed)._ports.journal.state(run) is RunState.LEFT, 200)
+    assert "division" in trainer(fed).objections[run]
+    assert Kind.RELEASE not in cases.kinds_of(fed, BANK)
+    for _ in range(5):
+        fed.turn()
+    assert cases.kinds_of(fed, BANK).count(Kind.LEFT) == 1
 
 
 def test_a_missing_contract_is_refused_and_locks_nobody(fed: Federation) -> None:

@@ -201,12 +201,33 @@ def test_a_sweep_of_a_folder_that_is_not_there_does_nothing(tmp_path: Path, rows
 def test_a_source_that_does_not_fit_leaves_no_file(
     tmp_path: Path, rows: WatchedRows, run: Run, terms: Terms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The error reaches the machine, which refuses the run."""
+    """Before JOIN the error reaches the machine, which refuses the run; no row was read for it."""
 
     def unusable(*_: object) -> None:
         raise RowsUnusableError("column amount is missing")
 
-    monkeypatch.setattr(WatchedRows, "read", unusable)
+    monkeypatch.setattr(WatchedRows, "check", unusable)
     with pytest.raises(RowsUnusableError, match="amount is missing"):
-        holdings(tmp_path, rows).ready(run, terms)
+        holdings(tmp_path, rows).ready(run, terms, joined=False)
     assert list(tmp_path.iterdir()) == []
+    assert rows.asked == []
+
+
+@pytest.mark.parametrize("error", [RowsUnusableError("page 7"), ValueError("odd"), pl.exceptions.PanicException("p")])
+@pytest.mark.parametrize("joined", [True, False])
+def test_rows_that_cannot_be_read_are_no_rows(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, joined: bool
+) -> None:
+    """Whatever depends on rows: an empty snapshot, and a word for the bank's operator alone."""
+
+    def unreadable(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(WatchedRows, "read", unreadable)
+    assert run.terms is not None
+    made = holdings(tmp_path, WatchedRows(cases.rows(1)))
+    assert made.ready(run, run.terms, joined=joined)
+    found = load(made.path(run.id))
+    assert (found.training.encoded.rows, found.quality.encoded.units) == (0, 0)
+    assert found.training.encoded.bins.shape == (2, 0)
+    assert str(error) in made.faults[run.id]

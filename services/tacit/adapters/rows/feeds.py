@@ -22,7 +22,23 @@ def load_feed(path: str, period: int = FEED_PERIOD) -> pl.DataFrame:
     Raises:
         RowsError: If the file cannot be read, columns are missing or of a wrong type, or rows are at fault.
     """
-    raw = _read(path)
+    return _feed(path, _read(path), period)
+
+
+def load_empty_feed(path: str, period: int = FEED_PERIOD) -> pl.DataFrame:
+    """No row of a feed file, with the columns and types of `load_feed`: judges the file by its schema alone.
+
+    Raises:
+        RowsError: If the file has no schema that can be read, or columns are missing or of a wrong type.
+    """
+    try:
+        schema = pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise RowsError(f"cannot read {path}: {error}") from error
+    return _feed(path, pl.DataFrame(schema=schema), period)
+
+
+def _feed(path: str, raw: pl.DataFrame, period: int) -> pl.DataFrame:
     absent = [name for name in FEED if name not in raw.columns]
     if absent:
         raise RowsError(f"feed {path} lacks the columns {', '.join(absent)}; its columns are {', '.join(raw.columns)}")

@@ -67,6 +67,15 @@ def load_usable(
     return _checked(_cut(_normalised(raw, mapping), first, last), mapping)
 
 
+def load_empty(source: str, mapping: RowMapping) -> pl.DataFrame:
+    """No row, with the columns and types of `load`: judges a source by its schema alone.
+
+    Raises:
+        RowsError: If the source has no schema that can be read, or it does not fit the mapping.
+    """
+    return _checked(_normalised(sources.empty(source, mapping), mapping), mapping)[0]
+
+
 def _normalised(raw: pl.DataFrame, mapping: RowMapping) -> pl.DataFrame:
     """Normalised columns, null where a value cannot be used, and `fault` for amounts at fault."""
     amounts, faults = hundredths(raw[mapping.amount], mapping.amount_unit, mapping.digits)

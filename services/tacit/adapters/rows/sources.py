@@ -35,6 +35,21 @@ def read(source: str, mapping: RowMapping, first: int | None, last: int | None) 
         return _read_parquet(source, mapping, first, last)
 
 
+def empty(source: str, mapping: RowMapping) -> pl.DataFrame:
+    """No row of the mapped columns: what a source says of its columns alone, whatever its rows hold.
+
+    Raises:
+        RowsError: If the source has no schema that can be read, or columns are missing or of a wrong type.
+    """
+    if mapping.kind == SourceKind.SQL:
+        from tacit.adapters.rows import sql  # noqa: PLC0415  SQLAlchemy would cost every trainer's start
+
+        return sql.empty(source, mapping)
+    with _readable(source):
+        found = _scan(source, mapping).collect_schema()
+        return pl.DataFrame(schema={name: found[name] for name in sorted(set(mapping.fields.values()))})
+
+
 @contextmanager
 def _readable(source: str) -> Iterator[None]:
     try:
@@ -44,6 +59,16 @@ def _readable(source: str) -> Iterator[None]:
 
 
 def _read_parquet(source: str, mapping: RowMapping, first: int | None, last: int | None) -> pl.DataFrame:
+    lazy = _scan(source, mapping)
+    found = lazy.collect_schema()
+    lazy = lazy.select(sorted(set(mapping.fields.values())))
+    for bound in _bounds(mapping.time, found[mapping.time], first, last):
+        lazy = lazy.filter(bound)
+    return lazy.collect()
+
+
+def _scan(source: str, mapping: RowMapping) -> pl.LazyFrame:
+    """The source, once its columns were held against the mapping."""
     path = Path(source)
     if not path.exists():
         raise RowsError(f"cannot read {source}: no such file or folder")
@@ -51,12 +76,8 @@ def _read_parquet(source: str, mapping: RowMapping, first: int | None, last: int
         raise RowsError(f"cannot read {source}: the folder holds no *.parquet file")
     pattern = str(path / "**" / "*.parquet") if path.is_dir() else source
     lazy = pl.scan_parquet(pattern, hive_partitioning=path.is_dir())
-    found = lazy.collect_schema()
-    refuse_differences(source, mapping, found)
-    lazy = lazy.select(sorted(set(mapping.fields.values())))
-    for bound in _bounds(mapping.time, found[mapping.time], first, last):
-        lazy = lazy.filter(bound)
-    return lazy.collect()
+    refuse_differences(source, mapping, lazy.collect_schema())
+    return lazy
 
 
 def _bounds(column: str, kind: pl.DataType, first: int | None, last: int | None) -> Iterator[pl.Expr]:

@@ -1,6 +1,6 @@
 """A bank's table behind an SQLAlchemy URL. Loaded only for a bank that has one: SQLAlchemy costs every start time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -51,10 +51,22 @@ def read(source: str, mapping: RowMapping, first: int | None, last: int | None) 
         RowsError: If the table cannot be read, or columns are missing or of a wrong type; never shows a password.
     """
     with _readable(source):
-        return _read(source, mapping, first, last)
+        return _read(source, mapping, lambda time: _sql_bounds(time, first, last))
 
 
-def _read(source: str, mapping: RowMapping, first: int | None, last: int | None) -> pl.DataFrame:
+def empty(source: str, mapping: RowMapping) -> pl.DataFrame:
+    """No row of the mapped columns; as `sources.empty`.
+
+    Raises:
+        RowsError: As `read`.
+    """
+    with _readable(source):
+        return _read(source, mapping, lambda _: iter([sa.false()]))
+
+
+def _read(
+    source: str, mapping: RowMapping, bounds: Callable[[sa.Column[Any]], Iterator[sa.ColumnElement[bool]]]
+) -> pl.DataFrame:
     address, _, name = source.rpartition("#")
     if not address or not name:
         raise RowsError(f"{hidden(source)} names no table; expected URL#table or URL#schema.table")
@@ -72,7 +84,7 @@ def _read(source: str, mapping: RowMapping, first: int | None, last: int | None)
         as_text = url.get_backend_name() == "sqlite"
         texts = {name for name in names if as_text and found[name] == pl.Datetime}
         query = sa.select(*(_as_text(table.c[name]) if name in texts else table.c[name] for name in names))
-        query = query.where(*_sql_bounds(table.c[mapping.time], first, last))
+        query = query.where(*bounds(table.c[mapping.time]))
         return _fetch(engine, query, {name: pl.String() if name in texts else found[name] for name in names})
     finally:
         engine.dispose()

@@ -8,7 +8,7 @@ import pytest
 
 from feature_cases import random_rows
 from row_cases import written
-from tacit.adapters.rows import RowsError, banks_of, load_feed
+from tacit.adapters.rows import RowsError, banks_of, load_empty_feed, load_feed
 from tacit.features.windows import feed_of
 
 HOUR = 3600
@@ -24,6 +24,18 @@ def test_a_published_feed_reads_back(tmp_path: Path) -> None:
     """What a network writes is what a bank reads."""
     published = feed_of(random_rows(1), 900)
     assert load_feed(written(tmp_path, published)).equals(published)
+
+
+def test_a_feed_is_judged_by_its_schema(tmp_path: Path) -> None:
+    """Columns and types as of the whole feed; rows at fault are not looked at, columns at fault are."""
+    assert load_empty_feed(written(tmp_path, feed())).equals(load_feed(written(tmp_path, feed())).clear())
+    assert load_empty_feed(written(tmp_path, feed(frauds=[9, 9, 9]))).height == 0
+    with pytest.raises(RowsError, match="lacks the columns frauds"):
+        load_empty_feed(written(tmp_path, feed().drop("frauds")))
+    with pytest.raises(RowsError, match="count is Float64"):
+        load_empty_feed(written(tmp_path, feed(count=[0.5, 1.0, 2.0])))
+    with pytest.raises(RowsError, match="cannot read"):
+        load_empty_feed(str(tmp_path / "absent.parquet"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from row_cases import FIRST, FIRST_SECONDS, MAPPING, SQL_MAPPING, database, table, written
-from tacit.adapters.rows import RowsError, load, load_usable, shape, sources, sql
+from tacit.adapters.rows import RowsError, load, load_empty, load_usable, shape, sources, sql
 
 HOUR = 3600
 
@@ -25,6 +25,17 @@ def refusal(source: str, **change: Any) -> RowsError:  # noqa: ANN401
         load_usable(source, mapping)
     assert str(strict.value) == str(lenient.value)
     return strict.value
+
+
+def test_a_source_is_judged_by_its_schema(tmp_path: Path) -> None:
+    """No row, the columns and types of the whole source, from Parquet and SQL alike."""
+    path = written(tmp_path, table())
+    assert load_empty(path, MAPPING).equals(load(path, MAPPING).clear())
+    url = database(tmp_path, table())
+    assert load_empty(url, SQL_MAPPING).schema == load(url, SQL_MAPPING).schema
+    assert load_empty(url, SQL_MAPPING).height == 0
+    with pytest.raises(RowsError, match="does not fit"):
+        load_empty(written(tmp_path, table().drop("CARD")), MAPPING)
 
 
 @pytest.mark.parametrize("column", ["TX_ID", "CARD", "AT", "AMOUNT", "SHOP", "FRAUD"])
