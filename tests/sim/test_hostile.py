@@ -22,6 +22,7 @@ from tacit.rounds.types import (
     Kind,
     OpenBody,
     Outcome,
+    Place,
     QueryBody,
     Reason,
     RosterBody,
@@ -329,6 +330,24 @@ def test_a_roster_that_names_no_real_join_is_found(make: Make) -> None:
     for _ in range(20):
         fed.turn()
     assert all(run not in models for models in fed.finished.values())
+
+
+def test_a_revoked_member_ends_the_run_and_the_next_one_goes_without_it(make: Make) -> None:
+    """Two thirds sign REVOKE of a member in the middle of a run: ABORTED(REVOKED); the others finish the next run."""
+    fed = make(3, seed=6)
+    run = fed.submit(plan_for(fed))
+    until(fed, lambda: cases.by_kind(fed, Kind.QUERY))
+    order = cases.inner.sign_revoke("sim", "bank-2", fed._governance)
+    Hostile(fed).write(Kind.ORDER, order, Place("sim", fed.manifest.digest))
+    until(fed, lambda: fed.audit().runs[run].end is not None)
+    end = fed.audit().runs[run].end.body  # type: ignore[union-attr]
+    assert (end.outcome, end.reason) == (Outcome.ABORTED, Reason.REVOKED)
+    after = fed.submit(plan_for(fed, number=1))
+    fed.nodes = [node for node in fed.nodes if node.name != "bank-2"]
+    until(fed, lambda: fed.audit().runs[after].end is not None, 1_000)
+    state = fed.audit()
+    assert state.runs[after].banks == ("bank-0", "bank-1")
+    assert not verify.check_run(state, state.runs[after])
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\x00", b"\xff" * 100, b"\x0a" * 10_000])

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from tacit import canonical
 from tacit.rounds import verify
-from tacit.rounds.plan import milliseconds
-from tacit.rounds.state import Attempt, Run, State, next_question
+from tacit.rounds.plan import LONGEST_RUN, milliseconds
+from tacit.rounds.state import POISON, Attempt, Run, State, next_question
 from tacit.rounds.types import (
     Body,
     Checked,
@@ -25,6 +25,9 @@ from tacit.rounds.types import (
     RosterBody,
 )
 from tacit.runtime.clock import Clock
+from tacit.runtime.observing import get_logger
+
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,39 @@ class Leader:
         if run is None:
             self._since.clear()
             return self._next_run()
-        return self._cut_short(run) or self._go_on(run)
+        return self._cut_short(run) or self._go_on_or_end(run)
+
+    def _go_on_or_end(self, run: Run) -> Order | None:
+        """Goes on; a run whose arithmetic fails is over, for it would fail the same at every further try."""
+        try:
+            return self._go_on(run)
+        except POISON as error:
+            _log.exception("run_cannot_go_on", run=run.id.hex(), error=type(error).__name__)
+            return self._end(run, Outcome.ABORTED, Reason.PLAN)
 
     def _cut_short(self, run: Run) -> Order | None:
         if run.cancelled is not None:
             return self._end(run, Outcome.CANCELLED, Reason.ORDER)
         if run.terms is None:
             return self._end(run, Outcome.ABORTED, Reason.PLAN)
-        if self._over(("run", run.id), run.document.deadlines.run):
+        resigned = {bank for bank, _ in self._state.answers(run, Kind.JOIN)} & self._state.resigned
+        if run.revoked is not None or resigned:
+            return self._end(run, Outcome.ABORTED, Reason.REVOKED)
+        if self._run_over(run):
             return self._end(run, Outcome.ABORTED, Reason.DEADLINE)
         return None
+
+    def _run_over(self, run: Run) -> bool:
+        """Whether the run's deadline has passed since this process saw the run, or since OPEN by the wall clock.
+
+        OPEN's time is advisory: one that lies ahead, or further back than any run may last twice over, is a clock that
+        was set wrongly, and only this process's own time counts.
+        """
+        limit = run.document.deadlines.run
+        opened = run.open.header.create_time_ms / 1000 if run.open is not None else self._clock.now()
+        age = self._clock.now() - opened
+        by_open = milliseconds(limit) / 1000 <= age <= 2 * milliseconds(LONGEST_RUN) / 1000
+        return self._over(("run", run.id), limit) or by_open
 
     def _go_on(self, run: Run) -> Order | None:
         if run.roster is None or run.course is None:
@@ -81,10 +107,9 @@ class Leader:
 
     def waiting_for(self, run: Run) -> tuple[str, ...]:
         """Banks whose answer the run is waiting for now; for people, never a fault."""
-        active = {member.id for member in self._state.manifest.active}
         if run.roster is None:
             said = {bank for kind in (Kind.JOIN, Kind.REFUSED) for bank, _ in self._state.answers(run, kind)}
-            return tuple(sorted(active - said))
+            return tuple(sorted(self._state.members(run) - said - self._state.resigned))
         if run.attempt is None:
             return ()
         return tuple(sorted(self._present(run) - set(verify.releases(self._state, run, run.attempt.slot))))
@@ -100,7 +125,7 @@ class Leader:
         return Order(Kind.OPEN, OpenBody(run.id), self._run_place(run))
 
     def _roster(self, run: Run) -> Order | None:
-        members = {member.id for member in self._state.manifest.active}
+        members = self._state.members(run)
         left = self._left(run)
         joins = {bank: record.digest for bank, record in self._state.answers(run, Kind.JOIN) if bank not in left}
         refused = {bank for bank, _ in self._state.answers(run, Kind.REFUSED)}
@@ -166,7 +191,7 @@ class Leader:
         return set(run.banks) - self._left(run)
 
     def _left(self, run: Run) -> set[str]:
-        return {bank for bank, _ in self._state.answers(run, Kind.LEFT)}
+        return {bank for bank, _ in self._state.answers(run, Kind.LEFT)} | self._state.resigned
 
     def _run_place(self, run: Run) -> Place:
         return Place(self._state.manifest.federation, self._state.manifest.digest, run.id)

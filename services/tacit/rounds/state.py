@@ -81,6 +81,8 @@ class Run:
         course: State of learning after the standing RESULTs, None before ROSTER.
         results: The standing RESULTs, one per round.
         cancelled: The ORDER that cancels the run.
+        revoked: The control topic's first ORDER that revoked a member while the run was open.
+        barred: Members that the control topic revoked before OPEN; their records do not count here.
         end: The standing END.
     """
 
@@ -94,6 +96,8 @@ class Run:
     course: Course | None = None
     results: list[Checked] = field(default_factory=list)
     cancelled: Checked | None = None
+    revoked: Checked | None = None
+    barred: frozenset[str] = frozenset()
     end: Checked | None = None
 
     @property
@@ -176,6 +180,7 @@ class State:
         lead: The LEAD in force.
         runs: Runs by id, in PLAN order.
         tails: The growing end of each bank's chain (protocol 5).
+        resigned: Banks that revoked themselves on their own topic; what stands there later does not count.
         void: How many records did not stand, by reason.
         void_records: Digest and reason of the first of them.
         equivocations: Pairs of digests: two bodies under one uniqueness key, both signed.
@@ -187,10 +192,12 @@ class State:
         self.lead: Checked | None = None
         self.runs: dict[bytes, Run] = {}
         self.tails: dict[str, Tail] = {member.id: Tail() for member in manifest.members}
+        self.resigned: set[str] = set()
         self.void: Counter[str] = Counter()
         self.void_records: list[tuple[bytes, str]] = []
         self.equivocations: list[tuple[bytes, bytes]] = []
         self._banks: dict[BankKey, Checked] = {}
+        self._revoked: set[str] = set()
         self._forgotten: set[bytes] = set()
         self._control: dict[Kind, Callable[[Checked], str]] = {
             Kind.MANIFEST: lambda _: "",
@@ -244,16 +251,20 @@ class State:
         return self._banks.get((bank, run, slot, kind))
 
     def answers(self, run: Run, kind: Kind, slot: int = 0) -> Iterator[tuple[str, Checked]]:
-        """The active members' records of that kind whose context is the run's own, by bank id."""
+        """The members' records of that kind whose context is the run's own, by bank id."""
         attempt = run.attempts[slot] if kind in ATTEMPT_KINDS and slot < len(run.attempts) else None
         if kind in ATTEMPT_KINDS:
             expected = context(run.place(self.manifest, attempt)) if attempt is not None else b""
         else:
             expected = context(Place(self.manifest.federation, self.manifest.digest, run.id))
-        for member in self.manifest.active:
-            record = self.answer(member.id, run.id, kind, slot)
+        for bank in sorted(self.members(run)):
+            record = self.answer(bank, run.id, kind, slot)
             if record is not None and record.header.context == expected:
-                yield member.id, record
+                yield bank, record
+
+    def members(self, run: Run) -> set[str]:
+        """Members that may take part in a run: active, and not revoked on the control topic before OPEN."""
+        return {member.id for member in self.manifest.active} - run.barred
 
     def forget(self, run: bytes) -> None:
         """Drops the banks' vectors of a run that is over and was verified; what remains is small."""
@@ -274,12 +285,14 @@ class State:
     def _joined(self, record: Checked) -> str:
         """Keeps a bank record that its chain now holds."""
         header = record.header
-        if isinstance(record.body, OrderBody):
-            return self._order(record)
         if header.manifest != self.manifest.digest:
             return "manifest"
+        if isinstance(record.body, OrderBody):
+            return self._resign(header.sender, record.body)
         if header.kind not in RUN_KINDS | ATTEMPT_KINDS:
             return ""
+        if header.sender in self.resigned:
+            return "revoked"
         if header.kind in ATTEMPT_KINDS and header.run in self._forgotten:
             return ""
         slot = header.slot if header.kind in ATTEMPT_KINDS else 0
@@ -320,7 +333,7 @@ class State:
             return "repeat"
         if record.body.plan.manifest != canonical.label(self.manifest.digest):
             return "manifest"
-        self.runs[run] = Run(run, record, *self._work_out(record.body.plan))
+        self.runs[run] = Run(run, record, *self._work_out(record.body.plan), barred=frozenset(self._revoked))
         return ""
 
     def _work_out(self, plan: Plan) -> tuple[Terms | None, str]:
@@ -335,11 +348,32 @@ class State:
     def _order(self, record: Checked) -> str:
         body = record.body
         assert isinstance(body, OrderBody)  # noqa: S101  the codec ties kind and body
+        if body.action is OrderAction.REVOKE:
+            return self._revoke(record, body.member)
         run = self.runs.get(body.run)
-        if body.action is not OrderAction.CANCEL or run is None:
+        if run is None:
             return "order"
         if run.cancelled is None:
             run.cancelled = record
+        return ""
+
+    def _revoke(self, record: Checked, member: str) -> str:
+        """The control topic's REVOKE ends the open run and bars the member from all runs that are not open yet."""
+        if member in self._revoked:
+            return "repeat"
+        self._revoked.add(member)
+        for run in self.runs.values():
+            if run.open is None:
+                run.barred |= {member}
+            elif run.end is None and run.revoked is None:
+                run.revoked = record
+        return ""
+
+    def _resign(self, bank: str, body: OrderBody) -> str:
+        """A bank's own REVOKE on its own topic: it changes what the bank may say, never what stands on control."""
+        if body.action is not OrderAction.REVOKE or body.member != bank:
+            return "order"
+        self.resigned.add(bank)
         return ""
 
     def _open(self, record: Checked) -> str:
@@ -363,7 +397,7 @@ class State:
             return self._repeat(run.roster, record)
         if record.header.context != context(Place(self.manifest.federation, self.manifest.digest, run.id)):
             return "context"
-        members = {member.id for member in self.manifest.active}
+        members = self.members(run)
         if not set(body.joins) <= members or len(body.joins) <= len(members) // 2:
             return "roster"
         # Without terms OPEN, ROSTER and END stand all the same: they are what the next run has to wait for.
@@ -384,7 +418,8 @@ class State:
         if header.slot < len(run.attempts):
             return self._repeat(run.attempts[header.slot].query, record)
         due = (len(run.attempts), len(run.results))
-        if run.attempt is not None or (header.slot, header.round) != due or header.slot >= run.terms.slots:
+        asked = run.attempt is not None or run.revoked is not None
+        if asked or (header.slot, header.round) != due or header.slot >= run.terms.slots:
             return "slot"
         if header.context != context(run.next_place(self.manifest)):
             return "context"
@@ -450,5 +485,7 @@ class State:
         finished = run.terms is None or (run.course is not None and run.course.finished)
         if body.outcome is Outcome.FINISHED and not finished:
             return "unfinished"
+        if body.outcome is Outcome.FINISHED and run.revoked is not None:
+            return "revoked"
         run.end = record
         return ""

@@ -8,6 +8,7 @@ import pytest
 import federation_cases as cases
 from fake_clock import FakeClock
 from tacit.aggregator.leader import Leader, Order
+from tacit.learning.types import LearningError
 from tacit.rounds.plan import Deadlines
 from tacit.rounds.state import Run, State
 from tacit.rounds.types import Checked, EndBody, Kind, Outcome, Reason, ResultBody
@@ -184,6 +185,83 @@ def test_a_plan_without_terms_is_ended(leading: Scenario, before: Kind) -> None:
     leader, _, run = leading(before)
     run.terms = None
     assert end_of(leader.decide()) == (Outcome.ABORTED, Reason.PLAN)
+
+
+@pytest.mark.parametrize("error", [OverflowError("math range"), LearningError("no"), ValueError("x"), KeyError("x")])
+@pytest.mark.parametrize(
+    ("before", "name"),
+    [(Kind.QUERY, "leader.next_question"), (Kind.RESULT, "verify.total"), (Kind.END, "verify.model_bytes")],
+)
+def test_arithmetic_that_fails_ends_the_run(
+    leading: Scenario, monkeypatch: pytest.MonkeyPatch, before: Kind, name: str, error: Exception
+) -> None:
+    """One run that cannot be asked, summed or written down ends as such, and the replica lives for the next one."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    package = "tacit.rounds" if name.startswith("verify") else "tacit.aggregator"
+    leader, _, _ = leading(before)
+    monkeypatch.setattr(f"{package}.{name}", fail)
+    assert end_of(leader.decide()) == (Outcome.ABORTED, Reason.PLAN)
+    monkeypatch.undo()
+    assert kind_of(leader.decide()) is before
+
+
+def opened_ago(run: Run, clock: FakeClock, seconds: float) -> None:
+    """Moves OPEN's advisory time."""
+    assert run.open is not None
+    header = replace(run.open.header, create_time_ms=int((clock.now() - seconds) * 1000))
+    run.open = replace(run.open, header=header)
+
+
+@pytest.mark.parametrize(("ago", "over"), [(0, False), (86_399, False), (86_400, True), (15_000_000, True)])
+def test_the_run_deadline_holds_over_restarts(leading: Scenario, clock: FakeClock, ago: float, over: bool) -> None:
+    """A process that has just started counts from OPEN's time."""
+    clock.sleep(20_000_000)
+    leader, _, run = leading(Kind.ROSTER, said={Kind.JOIN: ()})
+    opened_ago(run, clock, ago)
+    order = leader.decide()
+    assert (order is not None and end_of(order) == (Outcome.ABORTED, Reason.DEADLINE)) is over
+
+
+@pytest.mark.parametrize("ago", [-3600, 16_000_000])
+def test_a_wrong_clock_ends_no_run(leading: Scenario, clock: FakeClock, ago: float) -> None:
+    """OPEN in the future, or half a year ago: the process's own day counts."""
+    clock.sleep(20_000_000)
+    leader, _, run = leading(Kind.ROSTER, said={Kind.JOIN: ()})
+    opened_ago(run, clock, ago)
+    assert leader.decide() is None
+    clock.sleep(86_400)
+    assert end_of(leader.decide()) == (Outcome.ABORTED, Reason.DEADLINE)
+
+
+def test_a_revoked_member_ends_the_run(leading: Scenario) -> None:
+    """REVOKE on control ends the open run, whoever is meant."""
+    leader, _, run = leading(Kind.RESULT)
+    run.revoked = run.plan
+    assert end_of(leader.decide()) == (Outcome.ABORTED, Reason.REVOKED)
+
+
+def test_a_bank_that_resigned_ends_the_run_that_it_joined(leading: Scenario) -> None:
+    """Its own REVOKE after its JOIN ends the run; one from before the run only takes it out of the banks waited for."""
+    leader, state, _ = leading(Kind.RESULT)
+    state.resigned.add("bank-1")
+    assert end_of(leader.decide()) == (Outcome.ABORTED, Reason.REVOKED)
+    leader, state, run = leading(Kind.ROSTER, said={Kind.JOIN: ("bank-0", "bank-2")})
+    assert leader.waiting_for(run) == ("bank-1",)
+    state.resigned.add("bank-1")
+    assert leader.waiting_for(run) == ()
+    assert kind_of(leader.decide()) is Kind.ROSTER
+
+
+def test_a_barred_member_is_not_waited_for(leading: Scenario) -> None:
+    """A member revoked before OPEN: the other two are all there are."""
+    leader, _, run = leading(Kind.ROSTER)
+    run.barred = frozenset({"bank-0"})
+    order = leader.decide()
+    assert order is not None
+    assert sorted(order.body.joins) == ["bank-1", "bank-2"]  # type: ignore[union-attr]
 
 
 def test_used_up_slots_end_the_run(leading: Scenario) -> None:

@@ -10,9 +10,11 @@ import federation_cases as cases
 import federation_scenes as scenes
 from federation_cases import Hostile, plan_for, until
 from tacit.learning.course import Course
+from tacit.rounds import verify
 from tacit.rounds.state import State
-from tacit.rounds.types import Checked, Kind, Outcome, RosterBody
+from tacit.rounds.types import Checked, Kind, OrderAction, OrderBody, Outcome, Place, RosterBody, header_at
 from tacit.sim.federation import Federation
+from tacit.wire import envelope
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +226,75 @@ def test_the_seed_holds_nothing_that_a_leader_chooses(done: tuple[Federation, by
         assert course is not None
         seeds.add(course.seed)
     assert len(seeds) == 1
+
+
+def revoke(fed: Federation, member: str, *signers: str) -> Checked:
+    """The control topic's REVOKE of a member, as it is read."""
+    body = cases.inner.sign_revoke("sim", member, {signer: fed._governance[signer] for signer in signers})
+    header = header_at(Kind.ORDER, "aggregator", Place("sim", fed.manifest.digest), 0.0)
+    sealed = envelope.seal(header, body, fed._keys["aggregator"])
+    return envelope.open_record(cases.CONTROL, sealed.value, fed.keys)
+
+
+def test_a_revocation_ends_the_open_run_and_bars_from_the_next(done: tuple[Federation, bytes]) -> None:
+    """No further QUERY and no FINISHED stands; a run opened later has no place for the member."""
+    fed, run = done
+    control = [record for record in fed.records() if record.topic == cases.CONTROL]
+    opened = next(number for number, record in enumerate(control) if record.header.kind is Kind.OPEN)
+    order = revoke(fed, "bank-2", "bank-2")
+    state = fold(fed, [*control[: opened + 1], order, order, *control[opened + 1 :]])
+    assert state.runs[run].revoked == order
+    assert state.runs[run].attempts == []
+    assert (state.runs[run].end, state.void["repeat"]) == (None, 1)
+    assert state.members(state.runs[run]) == {"bank-0", "bank-1", "bank-2"}
+    before = fold(fed, [*control[:opened], order, *control[opened:]])
+    assert before.runs[run].revoked is None
+    assert before.members(before.runs[run]) == {"bank-0", "bank-1"}
+    assert before.void["roster"] == 1
+
+
+def test_a_finished_end_of_a_revoked_run_is_void(done: tuple[Federation, bytes]) -> None:
+    """A leader that goes on all the same cannot make a model of it; records of a run that is over stay as they are."""
+    fed, run = done
+    control = [record for record in fed.records() if record.topic == cases.CONTROL]
+    order = revoke(fed, "bank-1", "bank-0", "bank-1", "bank-2")
+    state = fold(fed, [*control[:-1], order, control[-1]])
+    assert control[-1].header.kind is Kind.END
+    assert (state.runs[run].end, state.void["revoked"]) == (None, 1)
+    over = fold(fed, [*fed.records(), order])
+    assert over.runs[run].end == control[-1]
+    assert not verify.check_run(over, over.runs[run])
+
+
+def test_what_a_bank_says_after_its_own_revocation_does_not_count(done: tuple[Federation, bytes]) -> None:
+    """Earlier records of its chain stand, later ones are void, other banks' orders on a bank's topic change nothing."""
+    fed, run = done
+    chain = [record for record in fed.records() if record.header.sender == "bank-1"]
+    last = next(number for number, record in enumerate(chain) if record.header.kind is Kind.RELEASE)
+    state = fold(fed, chain[: last + 1])
+    order = revoke(fed, "bank-1", "bank-1")
+    head = state.tails["bank-1"].head
+    header = replace(order.header, sender="bank-1", seq=head.seq + 1, previous=head.digest)
+    own = replace(order, header=header, digest=b"o" * 32, topic=chain[0].topic)
+    assert state.apply(own)
+    assert state.resigned == {"bank-1"}
+    later = replace(chain[last + 1], header=replace(chain[last + 1].header, seq=head.seq + 2, previous=b"o" * 32))
+    assert not state.apply(later)
+    assert state.void["revoked"] == 1
+    assert state.answer("bank-1", run, Kind.JOIN) is not None
+
+
+@pytest.mark.parametrize(("action", "member"), [(OrderAction.CANCEL, ""), (OrderAction.REVOKE, "bank-0")])
+def test_other_orders_on_a_banks_topic_are_void(
+    done: tuple[Federation, bytes], action: OrderAction, member: str
+) -> None:
+    """A bank cannot cancel a run or revoke another bank from its own topic, whatever the reader let through."""
+    fed, _ = done
+    chain = [record for record in fed.records() if record.header.sender == "bank-1"]
+    order = OrderBody(action, b"", member, (("bank-0", bytes(64)),))
+    state = State(fed.manifest, {cases.LABEL: cases.CONTRACT})
+    assert not state.apply(replace(chain[0], header=replace(chain[0].header, kind=Kind.ORDER), body=order))
+    assert (state.resigned, dict(state.void)) == (set(), {"order": 1})
 
 
 def test_an_unworkable_plan_is_ended_and_the_next_one_opened(tmp_path: Callable[..., object]) -> None:
