@@ -11,10 +11,11 @@ import polars as pl
 
 from tacit.adapters import rows
 from tacit.adapters.rows import RowMapping
-from tacit.cli.layout import Folder, LayoutError
+from tacit.cli.layout import OPERATOR, Folder, LayoutError
 from tacit.rounds.plan import Window
 from tacit.runtime import documents
 from tacit.sim import transactions
+from tacit.wire import topics
 
 QUALITY_DAYS = 7
 LABEL_DELAY_DAYS = 7
@@ -72,7 +73,10 @@ def split(folder: Folder, source: Source) -> list[str]:
     path, _, column = source.banks.rpartition(":")
     if not path:
         raise LayoutError(f"--banks {source.banks!r}: expected FILE:COLUMN, such as customers.parquet:BANK")
-    owners = {customer: bank_id(value) for customer, value in rows.banks_of(path, column, mapping.customer).items()}
+    named = rows.banks_of(path, column, mapping.customer)
+    ids = {value: bank_id(value) for value in set(named.values())}
+    _refuse_same_ids(ids)
+    owners = {customer: ids[value] for customer, value in named.items()}
     table = pl.scan_parquet(source.data)
     keys = table.select(pl.col(mapping.customer).unique()).collect()[mapping.customer]
     orphans = [key for key in keys if key not in owners]
@@ -86,6 +90,17 @@ def split(folder: Folder, source: Source) -> list[str]:
         table.filter(pl.col(mapping.customer).is_in(wanted)).collect().write_parquet(target)
         (folder.bank(bank) / "mapping.yaml").write_text(source.mapping.read_text(encoding="utf-8"), encoding="utf-8")
     return sorted(set(owners.values()))
+
+
+def _refuse_same_ids(ids: Mapping[object, str]) -> None:
+    by_id: dict[str, list[object]] = {}
+    for value, name in ids.items():
+        by_id.setdefault(name, []).append(value)
+    for name, values in by_id.items():
+        if len(values) > 1:
+            raise LayoutError(f"banks {sorted(map(str, values))} would all be {name!r}: rename them")
+        if name in {topics.AGGREGATOR, topics.REGISTRY, OPERATOR}:
+            raise LayoutError(f"bank {values[0]!r}: {name!r} is the name of a role; rename it")
 
 
 def bank_id(value: object) -> str:
@@ -113,6 +128,8 @@ def dates(frames: Mapping[str, pl.DataFrame], look_back_days: int, zone: str) ->
         LayoutError: If there are too few days.
     """
     times = [frame["time"].to_numpy() for frame in frames.values() if frame.height]
+    if not times:
+        raise LayoutError("no bank has a usable row: `tacit data check` says what is wrong with each source")
     first, last = min(int(part.min()) for part in times), max(int(part.max()) for part in times)
     days = [dt.datetime.fromtimestamp(second, ZoneInfo(zone)).date() for second in (first, last)]
     after = days[1] + dt.timedelta(days=1)

@@ -110,10 +110,23 @@ def test_cards_may_be_text(tmp_path: Path) -> None:
     assert held["CARD"].unique().to_list() == ["b"]
 
 
-def test_names_that_are_one_id_are_one_bank(tmp_path: Path) -> None:
-    """Upper and lower case do not make two members."""
-    made = source(tmp_path, {"CARD": [0, 1, 2], "BANK": ["Ash", "ASH", "ash"]})
-    assert subject.split(Folder(tmp_path / "fed"), made) == ["ash"]
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [(["Ash", "ASH"], "would all be 'ash'"), (["Registry", "oak"], "name of a role"), (["operator"], "name of a role")],
+)
+def test_names_that_would_be_taken_for_another_are_refused(tmp_path: Path, names: list[str], words: str) -> None:
+    """Two banks never become one member, and none becomes a role; nothing is written."""
+    made = source(tmp_path, {"CARD": list(range(len(names))), "BANK": names})
+    with pytest.raises(LayoutError, match=words):
+        subject.split(Folder(tmp_path / "fed"), made)
+    assert not (tmp_path / "fed").exists()
+
+
+def test_banks_without_any_usable_row_have_no_dates() -> None:
+    """The message says which command explains it."""
+    empty = pl.DataFrame(schema={"time": pl.Int64, "customer": pl.Int64})
+    with pytest.raises(LayoutError, match="tacit data check"):
+        subject.dates({"ash": empty}, 0, "UTC")
 
 
 def test_customers_without_a_bank_are_counted(tmp_path: Path) -> None:
