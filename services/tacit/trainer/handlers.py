@@ -47,7 +47,6 @@ from tacit.trainer import policy as rules
 from tacit.trainer.answers import Answerer, request_digest
 from tacit.trainer.checks import Checks, Finding, Finished, absent, finished
 from tacit.trainer.gauges import ROUND
-from tacit.trainer.gauges import ROUND
 from tacit.trainer.holdings import Holdings
 from tacit.trainer.named import Named
 from tacit.trainer.outbox import Due, Outbox
