@@ -92,8 +92,8 @@ def split(folder: Folder, source: Source) -> list[str]:
     return sorted(set(owners.values()))
 
 
-def _refuse_same_ids(ids: Mapping[object, str]) -> None:
-    by_id: dict[str, list[object]] = {}
+def _refuse_same_ids(ids: Mapping[int | str, str]) -> None:
+    by_id: dict[str, list[int | str]] = {}
     for value, name in ids.items():
         by_id.setdefault(name, []).append(value)
     for name, values in by_id.items():
