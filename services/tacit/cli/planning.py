@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,48 +34,8 @@ SMALL_EPSILON = Fraction(1, 2)
 FEW_FRAUD_UNITS = 300
 """Below both, the noise outweighs what so few frauds can teach (privacy: learning needs about this many)."""
 
-TEMPLATE = """\
-# A plan: what every bank computes its noise from. `tacit plan check` says what it costs; `tacit run submit` sends it.
-# Numbers that are not whole stand in quotes, so that they stay exact.
-api: tacit.plan/v1
-federation: {federation}
-manifest: {manifest}
-not_after: {not_after}           # last day on which a bank may join
-model: {model}
-parent: null                     # version that this one is meant to follow; compare-and-set only
-contract: {contract}
-unit: customer                   # customer | record: what one neighbouring data set adds or removes
-mode: {mode}                      # local | distributed
-epsilon: "{epsilon}"                     # of the whole run, all rounds together
-delta: "{delta}"                 # at most 1/population; better 1/(10 population)
-population: {population}                # units over all banks, rounded UP to one significant digit; public
-# Training rows are [end - days, end); quality rows are the quality_days after; labels are final label_delay_days later.
-window: {{end: {end}, days: {days}, label_delay_days: 7, quality_days: 7}}
-learner:
-  kind: additive
-  rounds: 32
-  momentum: "0.8"
-  damp: "0.5"
-  kappa: "{kappa}"                   # weight of the noise level in the preconditioner
-  ridge: "0.3"
-  average: 8                     # last iterates that are averaged
-  starting_margin: "-4.59512"    # log-odds of the public starting rate, here 1 %
-  clip: {{preconditioner: "1", gradient: "2"}}
-  expected_fraud_units: {fraud_units}     # public guess of units with a fraud, over all banks
-shares: {{preconditioner: "0.05", gradients: "0.90", quality: "0.05"}}
-quality:
-  edges: [-4, -3, -2, -1, 0, 1, 2]
-  weights: ["1/32", "1/4", "1"]
-  review_rate: "0.005"
-  decline_rate: "0.001"
-  tolerance: "0.05"
-subsample: "1"
-paid_retries: {paid_retries}                  # prepaid second attempts; 0 in local mode
-deadlines: {{join: 60s, deal: 60s, attempt: 60s, grace: 2s, run: 24h}}
-tick: 100ms
-promote: manual                  # manual | auto
-# nonce: written by `tacit run submit`; the same nonce is the same run, a new one is a new run and a new spend
-"""
+TEMPLATE = resources.files("tacit.cli").joinpath("plan_template.yaml")
+"""The commented plan; what a wish decides stands in braces."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +150,7 @@ def new(wish: Wish, manifest: Manifest, contract: Contract, today: dt.date) -> s
     """
     mode = wish.mode or manifest.modes[0]
     learner = LOCAL_LEARNER if mode is Mode.LOCAL else Learner()
-    text = TEMPLATE.format(
+    text = TEMPLATE.read_text(encoding="utf-8").format(
         federation=manifest.federation,
         manifest=canonical.label(manifest.digest),
         contract=canonical.label(contract.digest),
