@@ -170,8 +170,8 @@ def describe(manifest: Manifest, previous: Manifest | None = None) -> list[str]:
 def prepare_policy(path: Path, manifest: Manifest, previous: Manifest | None, pins: Sequence[str]) -> Policy:
     """The policy that a bank has after it accepts an epoch; nothing is written.
 
-    The first acceptance sets `root` and pins every other member, unless the file names them already. Later ones keep
-    the root, let pins of known members follow their rotations, and pin a new member only if it is named.
+    The first acceptance sets `root` and pins every member, unless the file names them already; the bank's own key is
+    always pinned. Later ones keep the root, let pins of known members follow their rotations, and pin a new member only if it is named.
 
     Args:
         path: The bank's `policy.yaml`.
@@ -186,11 +186,14 @@ def prepare_policy(path: Path, manifest: Manifest, previous: Manifest | None, pi
     content = _read_policy(path)
     if previous is None:
         content.setdefault("root", canonical.label(manifest.digest))
-        content.setdefault("peers", _fingerprints(manifest, content.get("bank")))
+        content.setdefault("peers", _fingerprints(manifest))
     unknown = [name for name in pins if name not in manifest.by_id]
     if unknown:
         raise FederationError(f"cannot pin {', '.join(unknown)}: not among {', '.join(manifest.by_id)}")
-    peers = content.get("peers")
+    peers, bank = content.get("peers"), content.get("bank")
+    known = (previous or manifest).by_id
+    if isinstance(peers, dict) and bank not in peers and bank in known:
+        peers = content["peers"] = {**peers, bank: fingerprint(known[str(bank)].governance_key)}
     if pins and isinstance(peers, dict):
         content["peers"] = {**peers, **{name: fingerprint(manifest.by_id[name].governance_key) for name in pins}}
     return accept(_policy(path, content), manifest, previous)
@@ -299,8 +302,8 @@ def _signatures(manifest: Manifest, previous: Manifest | None) -> str:
     )
 
 
-def _fingerprints(manifest: Manifest, bank: object) -> dict[str, str]:
-    return {member.id: fingerprint(member.governance_key) for member in manifest.standing if member.id != bank}
+def _fingerprints(manifest: Manifest) -> dict[str, str]:
+    return {member.id: fingerprint(member.governance_key) for member in manifest.standing}
 
 
 def _read_policy(path: Path) -> dict[str, object]:

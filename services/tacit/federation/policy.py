@@ -40,7 +40,7 @@ class Policy:
         bucket_cap: Cap per calendar month of event time.
         lifetime_cap: Cap over all runs.
         root: Digest of epoch 1 that this bank accepted, ``sha256:<hex>``.
-        peers: Member id to fingerprint of its governance key, as pinned by this bank.
+        peers: Member id to fingerprint of its governance key, as pinned by this bank; its own is among them.
         contracts: Digests of contracts that this bank accepts.
         modes: Trust modes that this bank accepts.
         least_t: Smallest t accepted.
@@ -141,6 +141,8 @@ def _membership(policy: Policy, manifest: Manifest) -> Iterator[str]:
 
 
 def _pins(policy: Policy, manifest: Manifest) -> Iterator[str]:
+    if policy.bank not in policy.peers:
+        yield f"peers do not pin {policy.bank}'s own governance key: an epoch could name another under its id"
     for member in manifest.standing:
         pin = policy.peers.get(member.id)
         if pin is not None and pin != fingerprint(member.governance_key):

@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 from fastapi import FastAPI
 
+from tacit import canonical
 from tacit.adapters import kernel as compiled
 from tacit.adapters import rows
 from tacit.adapters.journal import Journal, open_for
@@ -115,12 +116,11 @@ def serve(settings: TrainerSettings) -> ExitCode:
     kernel.use(compiled.find())
     policy = documents.load(Policy, settings.policy)
     accepted = load_accepted(settings.manifest, settings.earlier_manifests, settings.contracts)
-    objections = check_policy(policy, accepted.manifest)
-    if objections:
-        raise SettingsError(f"{settings.policy} does not accept {settings.manifest}: {'; '.join(objections)}")
+    require_policy(policy, accepted, settings)
     clock = SystemClock()
     log = open_federation_log(settings.log, accepted.manifest.by_id, policy.bank)
     journal = _open_journal(settings, policy)
+    journal.accept(accepted.manifest.epoch, accepted.manifest.digest)
     worker = ThreadWorker()
     trainer, gauges = _build(settings, policy, accepted, Resources(log, journal, worker, measured))
     doorway = http.Doorway(trainer, journal, settings.folder / LOCAL)
@@ -149,6 +149,20 @@ def serve(settings: TrainerSettings) -> ExitCode:
         ports_file=settings.ports_file,
     )
     return service.run()
+
+
+def require_policy(policy: Policy, accepted: Accepted, settings: TrainerSettings) -> None:
+    """Refuses epochs that do not go back to the pinned root, and an epoch that the policy objects to.
+
+    Raises:
+        SettingsError: With every reason.
+    """
+    root = canonical.label(accepted.epochs[0].digest)
+    objections = check_policy(policy, accepted.manifest)
+    if root != policy.root:
+        objections.append(f"epoch {accepted.epochs[0].epoch} is {root}: the policy pins the root {policy.root}")
+    if objections:
+        raise SettingsError(f"{settings.policy} does not accept {settings.manifest}: {'; '.join(objections)}")
 
 
 def _build(

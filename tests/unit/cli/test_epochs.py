@@ -208,11 +208,20 @@ def test_an_epoch_reads_back_from_its_yaml(tmp_path: Path) -> None:
 
 
 def test_the_first_acceptance_pins_root_and_peers(policy: Path) -> None:
-    """Root and every other member's governance key; not its own."""
+    """Root and every member's governance key, its own among them."""
     moved = subject.prepare_policy(policy, ROOT, None, [])
     assert moved.root == canonical.label(ROOT.digest)
-    assert moved.peers == {name: fingerprint(key(f"{name} governs").public) for name in ("birch", "cedar")}
+    assert moved.peers == {name: fingerprint(key(f"{name} governs").public) for name in ("ash", "birch", "cedar")}
     assert policy.read_text() == POLICY
+
+
+def test_the_own_key_is_pinned_where_the_file_names_the_others_alone(policy: Path) -> None:
+    """A file from before gets the key of the epoch that the bank is in; `accept` lets it follow a rotation."""
+    moved = subject.prepare_policy(policy, ROOT, None, [])
+    others = {name: pin for name, pin in moved.peers.items() if name != "ash"}
+    subject.write_policy(policy, replace(moved, peers=others))
+    epoch = next_epoch()
+    assert subject.prepare_policy(policy, epoch, ROOT, []).peers == moved.peers
 
 
 def test_writing_keeps_every_other_line(policy: Path) -> None:
@@ -268,7 +277,7 @@ def test_a_new_member_is_pinned_only_by_name(policy: Path) -> None:
     epoch = next_epoch(members=(*ROOT.members, wire_cases.member("doe", 4)), t=4, q=4)
     pinned = subject.prepare_policy(policy, epoch, ROOT, ["doe"])
     assert pinned.peers["doe"] == fingerprint(key("doe governs").public)
-    assert set(pinned.peers) == {"birch", "cedar", "doe"}
+    assert set(pinned.peers) == {"ash", "birch", "cedar", "doe"}
     with pytest.raises(FederationError, match="3 members are known"):
         subject.prepare_policy(policy, epoch, ROOT, [])
 

@@ -64,7 +64,7 @@ def test_an_epoch_is_founded_signed_and_accepted(capsys: pytest.CaptureFixture[s
     manifest = documents.load(Manifest, Path("federation.yaml"))
     policy = documents.load(Policy, Path("policy.yaml"))
     assert policy.root == f"sha256:{manifest.digest.hex()}"
-    assert set(policy.peers) == {"ash", "cedar"}
+    assert set(policy.peers) == {"ash", "birch", "cedar"}
 
 
 def test_options_reach_the_manifest() -> None:
@@ -127,7 +127,7 @@ def test_accept_asks_first(
     assert (Path("policy.yaml").read_text() == POLICY) == (code is ExitCode.REFUSED)
     shown = capsys.readouterr().out
     assert "birch pins the root sha256:" in shown
-    assert "the keys of ash, cedar" in shown
+    assert "the keys of ash, birch, cedar" in shown
 
 
 def test_accept_shows_the_epoch_before_it_refuses(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def changed(previous: Manifest, bank: str, **changes: object) -> tuple[federatio
 
 def policy(**changes: object) -> Policy:
     """The policy of ash, which knows its two peers."""
-    peers = {member.id: fingerprint(member.governance_key) for member in ROOT.members if member.id != "ash"}
+    peers = {member.id: fingerprint(member.governance_key) for member in ROOT.members}
     made = Policy(
         bank="ash",
         account="cards",
@@ -403,9 +403,9 @@ def test_invented_banks_count_as_corrupt() -> None:
     """With one unknown of five the inequality still holds, with two it does not."""
     root = first(FIVE, c=0, q=4, t=4)
     pins = {member.id: fingerprint(member.governance_key) for member in root.members}
-    one = policy(peers={bank: pins[bank] for bank in FIVE[1:4]}, root=canonical.label(root.digest))
-    two = replace(one, peers={bank: pins[bank] for bank in FIVE[1:3]})
-    three = replace(one, peers={bank: pins[bank] for bank in FIVE[1:2]})
+    one = policy(peers={bank: pins[bank] for bank in FIVE[:4]}, root=canonical.label(root.digest))
+    two = replace(one, peers={bank: pins[bank] for bank in FIVE[:3]})
+    three = replace(one, peers={bank: pins[bank] for bank in FIVE[:2]})
     assert check_policy(one, root) == []
     assert any("known: a quorum" in text for text in check_policy(two, root, Mode.DISTRIBUTED))
     assert any("2t > n + c + u" in text for text in check_policy(three, root, Mode.DISTRIBUTED))

@@ -36,7 +36,7 @@ SUBSETS = st.sets(st.sampled_from(NAMES[1:]))
 def policy(manifest: Manifest = SEVEN, pinned: set[str] | None = None, **changes: object) -> Policy:
     """The policy of bank-1 that pins some peers, all by default."""
     names = set(NAMES) if pinned is None else pinned
-    peers = {item.id: fingerprint(item.governance_key) for item in manifest.members if item.id in names - {"bank-1"}}
+    peers = {item.id: fingerprint(item.governance_key) for item in manifest.members if item.id in names | {"bank-1"}}
     made = Policy(
         "bank-1", "cards", Unit.CUSTOMER, CAP, CAP, canonical.label(manifest.digest), peers,
         (cases.CONTRACT,), (Mode.LOCAL, Mode.DISTRIBUTED),
@@ -54,6 +54,15 @@ def with_member(manifest: Manifest, bank: str, **changes: object) -> Manifest:
 def test_the_bank_and_its_pinned_peers_are_known(pinned: set[str]) -> None:
     """Nobody else, and the bank itself without a pin."""
     assert known_members(policy(pinned=pinned), SEVEN) == pinned | {"bank-1"}
+
+
+def test_the_own_key_has_to_be_pinned() -> None:
+    """Else a false epoch could name another governance key under the bank's own id."""
+    own = policy(pinned=set(NAMES))
+    without = replace(own, peers={name: pin for name, pin in own.peers.items() if name != "bank-1"})
+    assert any("do not pin bank-1's own" in text for text in check_policy(without, SEVEN))
+    foreign = with_member(SEVEN, "bank-1", governance_key=SEVEN.members[1].governance_key)
+    assert any("governance key of bank-1 is" in text for text in check_policy(own, foreign))
 
 
 @given(pinned=SUBSETS)
