@@ -79,7 +79,7 @@ class Aggregator:
 def plan(place: Federation3, tmp_path: Path) -> Path:
     """A new plan's file."""
     path = tmp_path / "plan.yaml"
-    path.write_text(planning.TEMPLATE.format_map(wish(place)))
+    path.write_text(planning.TEMPLATE.read_text("utf-8").format_map(wish(place)))
     return path
 
 
@@ -98,6 +98,7 @@ def wish(place: Federation3) -> dict[str, Any]:
         "fraud_units": 2000,
         "end": "2018-08-01",
         "days": 90,
+        "kappa": 1,
         "paid_retries": 0,
     }
 
