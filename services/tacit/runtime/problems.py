@@ -16,9 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MEDIA_TYPE = "application/problem+json"
 """RFC 9457's media type."""
 
-MAX_BODY_BYTES = 2**20
-"""Largest body of a request; no more of a larger one is kept in memory."""
+MAX_BODY_BYTES = 128 * 1024
+"""Largest body of a request: twice the longest plan. One that declares more is not read, one that has more is cut."""
 
+_TOO_LARGE = f"a body has at most {MAX_BODY_BYTES} bytes"
 _log = structlog.stdlib.get_logger(__name__)
 
 
@@ -94,6 +95,9 @@ class _LastResort:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if _declared(scope) > MAX_BODY_BYTES:
+            await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "", _TOO_LARGE)(scope, receive, send)
+            return
         started, watched = _watch(send)
         try:
             await self._app(scope, _limited(receive), watched)
@@ -104,6 +108,12 @@ class _LastResort:
             await problem(HTTPStatus.INTERNAL_SERVER_ERROR)(scope, receive, send)
 
 
+def _declared(scope: Scope) -> int:
+    """The declared length of the body; 0 for none and for what is no number, which is counted while it is read."""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    return int(length[:20]) if length.isdigit() else 0
+
+
 def _limited(receive: Receive) -> Receive:
     taken = 0
 
@@ -112,7 +122,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > MAX_BODY_BYTES:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY_BYTES} bytes")
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
         return message
 
     return counted

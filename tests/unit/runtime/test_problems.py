@@ -116,7 +116,24 @@ def test_a_body_has_a_largest_size(client: AsgiClient, size: int, status: int) -
 
 def test_a_body_in_pieces_is_read_no_further_than_the_limit() -> None:
     """Whatever length was declared: after the first byte too many nothing more is asked for."""
-    pieces = iter([{"type": "http.request", "body": b" " * 2**19, "more_body": True}] * 9)
+    assert posted_in_pieces([]) == (413, 3)
+
+
+@pytest.mark.parametrize("length", [b"131073", b"9" * 30])
+def test_a_body_that_declares_too_much_is_not_read(length: bytes) -> None:
+    """Nothing of it is asked for."""
+    assert posted_in_pieces([(b"content-length", length)]) == (413, 0)
+
+
+@pytest.mark.parametrize("length", [b"-1", b"many", b"", b"1"])
+def test_a_length_that_is_wrong_helps_nobody(length: bytes) -> None:
+    """What comes is counted all the same."""
+    assert posted_in_pieces([(b"content-length", length)]) == (413, 3)
+
+
+def posted_in_pieces(headers: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+    """The status for a body that comes in nine pieces of half the limit, and how many of them were read."""
+    pieces = iter([{"type": "http.request", "body": b" " * (MAX_BODY_BYTES // 2), "more_body": True}] * 9)
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -130,12 +147,11 @@ def test_a_body_in_pieces_is_read_no_further_than_the_limit() -> None:
         "method": "POST",
         "path": "/body",
         "query_string": b"",
-        "headers": [],
+        "headers": headers,
         "http_version": "1.1",
     }
     asyncio.run(make_app()(scope, receive, send))
-    assert sent[0]["status"] == 413
-    assert len(list(pieces)) == 6
+    return sent[0]["status"], 9 - len(list(pieces))
 
 
 def test_invalid_bodies_name_field_and_range_but_not_the_value(client: AsgiClient) -> None:
