@@ -6,7 +6,7 @@ and are judged against a run when somebody acts on them. The fold never reads a 
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tacit import canonical
 from tacit.features.spec import Contract
@@ -37,6 +37,7 @@ from tacit.rounds.types import (
     ResultBody,
     RosterBody,
     RoundError,
+    VectorBody,
     context,
 )
 
@@ -45,6 +46,13 @@ EVIDENCE_KEPT = 1000
 
 POISON = (ArithmeticError, LookupError, TypeError, ValueError, LearningError, PrivacyError, RoundError)
 """What a signed record that breaks its arithmetic may raise; it is listed once and changes nothing."""
+
+EARLY_RECORDS, EARLY_CELLS = 4096, 2**20
+"""Records, and cells of their vectors, that are kept of one bank for runs whose PLAN was not read yet.
+
+The control topic may be read later than a bank's; so many records are some hundred runs, and a bank that writes for
+runs that do not exist takes no more memory.
+"""
 
 BankKey = tuple[str, bytes, int, Kind]
 
@@ -172,6 +180,21 @@ def next_question(course: Course) -> tuple[Weights | None, Structure | None]:
     return (None, None) if course.finished else course.question
 
 
+def _key(record: Checked) -> BankKey:
+    header = record.header
+    return header.sender, header.run, header.slot if header.kind in ATTEMPT_KINDS else 0, header.kind
+
+
+def _cells(record: Checked) -> int:
+    return len(record.body.cells) if isinstance(record.body, VectorBody) else 0
+
+
+def _trimmed(record: Checked, lengths: set[int]) -> Checked:
+    """The record without the cells of a vector that has the length of no question: it stands, and answers nothing."""
+    fits = not isinstance(record.body, VectorBody) or len(record.body.cells) in lengths
+    return record if fits else replace(record, body=VectorBody(()))
+
+
 class State:
     """The fold. Feed it every record of the control topic and the bank topics, each topic in its order.
 
@@ -197,6 +220,7 @@ class State:
         self.void_records: list[tuple[bytes, str]] = []
         self.equivocations: list[tuple[bytes, bytes]] = []
         self._banks: dict[BankKey, Checked] = {}
+        self._early: dict[str, dict[BankKey, Checked]] = {bank: {} for bank in self.tails}
         self._revoked: set[str] = set()
         self._forgotten: set[bytes] = set()
         self._control: dict[Kind, Callable[[Checked], str]] = {
@@ -295,9 +319,27 @@ class State:
             return "revoked"
         if header.kind in ATTEMPT_KINDS and header.run in self._forgotten:
             return ""
-        slot = header.slot if header.kind in ATTEMPT_KINDS else 0
-        first = self._banks.setdefault((header.sender, header.run, slot, header.kind), record)
+        run = self.runs.get(header.run)
+        return self._kept_early(record) if run is None else self._kept(run, record)
+
+    def _kept(self, run: Run, record: Checked) -> str:
+        """Keeps a record of a known run, unless no question of the run can ever have its slot."""
+        if record.header.kind in ATTEMPT_KINDS:
+            if run.terms is None or record.header.slot >= run.terms.slots:
+                return "slot"
+            record = _trimmed(record, {stage.cells for stage in run.terms.stages})
+        first = self._banks.setdefault(_key(record), record)
         return self._repeat(first, record)
+
+    def _kept_early(self, record: Checked) -> str:
+        """Keeps a record of a run that is not known yet, within bounds."""
+        early = self._early[record.header.sender]
+        key = _key(record)
+        if key not in early:
+            cells = sum(map(_cells, early.values())) if _cells(record) else 0
+            if len(early) >= EARLY_RECORDS or cells + _cells(record) > EARLY_CELLS:
+                return "early"
+        return self._repeat(early.setdefault(key, record), record)
 
     def _repeat(self, first: Checked, record: Checked) -> str:
         """Nothing for the first record of its key; else whether this one is a repeat or evidence."""
@@ -334,6 +376,9 @@ class State:
         if record.body.plan.manifest != canonical.label(self.manifest.digest):
             return "manifest"
         self.runs[run] = Run(run, record, *self._work_out(record.body.plan), barred=frozenset(self._revoked))
+        for early in self._early.values():
+            for key in [key for key in early if key[1] == run]:
+                self._kept(self.runs[run], early.pop(key))
         return ""
 
     def _work_out(self, plan: Plan) -> tuple[Terms | None, str]:

@@ -12,7 +12,7 @@ from federation_cases import Hostile, plan_for, until
 from tacit.learning.course import Course
 from tacit.rounds import verify
 from tacit.rounds.state import State
-from tacit.rounds.types import Checked, Kind, OrderAction, OrderBody, Outcome, Place, RosterBody, header_at
+from tacit.rounds.types import Checked, Kind, OrderAction, OrderBody, Outcome, Place, RosterBody, VectorBody, header_at
 from tacit.sim.federation import Federation
 from tacit.wire import envelope
 
@@ -271,7 +271,8 @@ def test_what_a_bank_says_after_its_own_revocation_does_not_count(done: tuple[Fe
     fed, run = done
     chain = [record for record in fed.records() if record.header.sender == "bank-1"]
     last = next(number for number, record in enumerate(chain) if record.header.kind is Kind.RELEASE)
-    state = fold(fed, chain[: last + 1])
+    control = [record for record in fed.records() if record.topic == cases.CONTROL]
+    state = fold(fed, [*control, *chain[: last + 1]])
     order = revoke(fed, "bank-1", "bank-1")
     head = state.tails["bank-1"].head
     header = replace(order.header, sender="bank-1", seq=head.seq + 1, previous=head.digest)
@@ -295,6 +296,76 @@ def test_other_orders_on_a_banks_topic_are_void(
     state = State(fed.manifest, {cases.LABEL: cases.CONTRACT})
     assert not state.apply(replace(chain[0], header=replace(chain[0].header, kind=Kind.ORDER), body=order))
     assert (state.resigned, dict(state.void)) == (set(), {"order": 1})
+
+
+class Writer:
+    """A bank that signs what it likes, read by a fold."""
+
+    def __init__(self, state: State, template: Checked) -> None:
+        self.state, self.template, self.count = state, template, 0
+
+    def write(self, run: bytes, slot: int, cells: int, kind: Kind = Kind.RELEASE) -> bool:
+        """A vector at the end of the chain; whether it was kept."""
+        self.count += 1
+        head = self.state.tails["bank-1"].head
+        header = replace(
+            self.template.header, run=run, slot=slot, kind=kind, seq=head.seq + 1, previous=head.digest, body=b"b" * 32
+        )
+        body = VectorBody((7,) * cells)
+        return self.state.apply(replace(self.template, header=header, body=body, digest=self.count.to_bytes(32, "big")))
+
+
+@pytest.fixture
+def writer(done: tuple[Federation, bytes]) -> Writer:
+    """Bank-1 in front of a fold that has read the control topic alone."""
+    fed, _ = done
+    state = fold(fed, [record for record in fed.records() if record.topic == cases.CONTROL])
+    template = next(r for r in fed.records() if r.header.kind is Kind.RELEASE and r.header.sender == "bank-1")
+    return Writer(state, template)
+
+
+def test_vectors_for_runs_that_do_not_exist_take_bounded_memory(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many cells, so many records, of each bank; what is beyond is void."""
+    monkeypatch.setattr("tacit.rounds.state.EARLY_CELLS", 100)
+    monkeypatch.setattr("tacit.rounds.state.EARLY_RECORDS", 5)
+    kept = [writer.write(bytes([number]) * 32, 0, 40) for number in range(4)]
+    assert kept == [True, True, False, False]
+    kept = [writer.write(bytes([number]) * 32, 0, 1) for number in range(10, 15)]
+    assert kept == [True, True, True, False, False]
+    assert writer.state.void["early"] == 4
+    assert writer.state._banks == {}
+
+
+def test_slots_that_a_run_cannot_have_are_not_kept(writer: Writer, done: tuple[Federation, bytes]) -> None:
+    """Three rounds, three slots."""
+    cells = writer.state.runs[done[1]].terms.stages[2].cells  # type: ignore[union-attr]
+    assert [writer.write(done[1], slot, cells) for slot in (2, 3, 2**40)] == [True, False, False]
+    assert writer.state.void["slot"] == 2
+
+
+def test_a_vector_of_no_question_s_length_stands_without_its_cells(
+    writer: Writer, done: tuple[Federation, bytes]
+) -> None:
+    """It is the bank's first word for the slot: a better one later is a repeat or evidence, never an answer."""
+    run = done[1]
+    assert writer.write(run, 1, 4096)
+    found = writer.state.answer("bank-1", run, Kind.RELEASE, 1)
+    assert found is not None
+    assert found.body == VectorBody(())
+    assert not writer.write(run, 1, writer.state.runs[run].terms.stages[1].cells)  # type: ignore[union-attr]
+    assert verify.releases(writer.state, writer.state.runs[run], 1) == {}
+
+
+def test_early_records_count_once_the_plan_is_read(done: tuple[Federation, bytes]) -> None:
+    """All bank topics first, control last: the same banks' records as in the log's order."""
+    fed, run = done
+    banks_first = sorted(fed.records(), key=lambda record: record.topic == cases.CONTROL)
+    early, straight = fold(fed, banks_first), fold(fed, fed.records())
+    assert early._banks == straight._banks
+    assert not any(early._early.values())
+    assert not verify.check_run(early, early.runs[run])
 
 
 def test_an_unworkable_plan_is_ended_and_the_next_one_opened(tmp_path: Callable[..., object]) -> None:
