@@ -171,7 +171,8 @@ def prepare_policy(path: Path, manifest: Manifest, previous: Manifest | None, pi
     """The policy that a bank has after it accepts an epoch; nothing is written.
 
     The first acceptance sets `root` and pins every member, unless the file names them already; the bank's own key is
-    always pinned. Later ones keep the root, let pins of known members follow their rotations, and pin a new member only if it is named.
+    always pinned. Later ones keep the root, let pins of known members follow their rotations, and pin a new member only
+    if it is named.
 
     Args:
         path: The bank's `policy.yaml`.

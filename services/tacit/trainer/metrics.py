@@ -1,8 +1,13 @@
 """Every metric of the trainer, once. Shareable ones come from plans, releases and public sizes alone."""
 
+from dataclasses import replace
+
 from tacit.runtime.inbox import INVALID
 from tacit.runtime.loop import LOOP_METRICS
 from tacit.runtime.observing import LOG_LINES, Label, Metric, MetricKind
+
+LINES = replace(LOG_LINES, shareable=False)
+"""A faulty row or a fit that failed writes a line: how many there are is for the bank alone."""
 
 RUNS = Metric(
     "tacit_trainer_runs_total",
@@ -32,4 +37,4 @@ WORK = Metric(
     buckets=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0),
 )
 
-TABLE = (*LOOP_METRICS, LOG_LINES, RUNS, RELEASES, ROUND, INVALID, SPENT, LEFT, WORK)
+TABLE = (*LOOP_METRICS, LINES, RUNS, RELEASES, ROUND, INVALID, SPENT, LEFT, WORK)

@@ -12,6 +12,8 @@ from tacit.trainer.ports import Journal
 from tacit.wire import envelope
 from tacit.wire.envelope import SigningKey
 
+_TIMELESS = frozenset({Kind.JOIN, Kind.RELEASE})
+
 
 class TrainerStoppedError(Exception):
     """The journal and the bank's own topic disagree: nothing is written until the bank's operator has decided."""
@@ -144,7 +146,9 @@ class Outbox:
 
         def sealed(position: Position) -> Sealed:
             at = (position.seq, position.previous, position.head)
-            header = header_at(kind, self._author.bank, place, self._clock.now(), position=at)
+            # How long JOIN and RELEASE took tells of the rows behind them.
+            now = 0.0 if kind in _TIMELESS else self._clock.now()
+            header = header_at(kind, self._author.bank, place, now, position=at)
             return envelope.seal(header, body, self._author.key)
 
         return sealed

@@ -257,6 +257,7 @@ def test_releases_go_out_on_the_tick(fed: Federation) -> None:
     assert fed.clock.monotonic() < 9
     until(fed, lambda: Kind.RELEASE in cases.kinds_of(fed, BANK), 300)
     assert fed.clock.monotonic() >= 10
+    assert {record.header.create_time_ms for record in cases.by_kind(fed, Kind.RELEASE)} == {0}
 
 
 def test_an_absent_log_is_only_waited_for(fed: Federation, monkeypatch: pytest.MonkeyPatch) -> None:

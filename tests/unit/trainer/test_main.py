@@ -11,6 +11,7 @@ from tacit import canonical
 from tacit.federation import Policy
 from tacit.runtime.accepted import Accepted
 from tacit.runtime.settings import SettingsError
+from tacit.trainer import metrics
 from tacit.trainer.main import require_policy
 
 SETTINGS = SimpleNamespace(policy=Path("policy.yaml"), manifest=Path("federation.yaml"))
@@ -32,7 +33,7 @@ def test_the_pinned_root_is_accepted(pinned: tuple[Policy, Accepted]) -> None:
 def test_another_root_is_refused(pinned: tuple[Policy, Accepted]) -> None:
     """A whole chain of epochs that somebody else founded is not this bank's federation."""
     policy = replace(pinned[0], root=canonical.label(b"r" * 32))
-    with pytest.raises(SettingsError, match="epoch 1 is sha256:.*the policy pins the root sha256:7272"):
+    with pytest.raises(SettingsError, match=r"epoch 1 is sha256:.*the policy pins the root sha256:7272"):
         require_policy(policy, pinned[1], SETTINGS)  # type: ignore[arg-type]
 
 
@@ -42,3 +43,9 @@ def test_an_epoch_with_another_key_of_ours_is_refused(pinned: tuple[Policy, Acce
     others = {name: pin for name, pin in policy.peers.items() if name != "bank-0"}
     with pytest.raises(SettingsError, match="do not pin bank-0's own"):
         require_policy(replace(policy, peers=others), accepted, SETTINGS)  # type: ignore[arg-type]
+
+
+def test_nobody_else_sees_how_many_lines_a_trainer_logs() -> None:
+    """Rows decide about warnings: the counter is on the bank's own port only."""
+    (lines,) = [metric for metric in metrics.TABLE if metric.name == "tacit_log_lines_total"]
+    assert not lines.shareable

@@ -7,7 +7,7 @@ import pytest
 from fake_clock import FakeClock
 from tacit.adapters.memory import MemoryLog
 from tacit.rounds.ledger import Position, Stored, TopicReport, Verdict
-from tacit.rounds.types import Kind, Place, StartBody
+from tacit.rounds.types import Body, JoinBody, Kind, Place, StartBody
 from tacit.runtime.log import LogUnavailableError
 from tacit.trainer.outbox import Author, Due, Outbox, TrainerStoppedError
 from tacit.wire import envelope
@@ -118,6 +118,20 @@ def test_what_is_seen_is_not_sent(case: Case) -> None:
     case.outbox.put(Stored(1, Kind.START, mine.digest, mine.value, seen=True))
     case.outbox.send()
     assert case.sent() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "told"),
+    [
+        (Kind.START, StartBody(bytes(16)), True),
+        (Kind.JOIN, JoinBody(b"", b""), False),
+    ],
+)
+def test_what_was_worked_out_from_rows_tells_no_time(case: Case, kind: Kind, body: Body, told: bool) -> None:
+    """The header of JOIN and RELEASE does not say when the rows were done."""
+    run = b"" if kind is Kind.START else b"r" * 32
+    sealed = case.outbox.compose(kind, body, Place("demo", MANIFEST.digest, run))(Position(1, b"", b"h" * 32))
+    assert (sealed.header.create_time_ms != 0) is told  # type: ignore[attr-defined]
 
 
 def test_a_due_time_is_waited_for(case: Case) -> None:
