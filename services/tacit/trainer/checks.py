@@ -80,8 +80,9 @@ class Checks:
         return self._models[run.id]
 
     def newest(self, run: Run) -> bool:
-        """Whether no later run of the fold has finished: only the newest model is of use."""
-        ended = [other.id for other in self._state.runs.values() if finished(other)]
+        """Whether no later run of its model's name has finished in the fold: only the newest one is of use."""
+        name = run.document.model
+        ended = [other.id for other in self._state.runs.values() if finished(other) and other.document.model == name]
         return bool(ended) and ended[-1] == run.id
 
     def forget(self, run: bytes) -> None:

@@ -18,6 +18,10 @@ from tacit.wire import local as documents
 from tacit.wire.local import Choice, LocalDocument, LocalDocumentError
 
 CURRENT = "current.json"
+"""The first model's document, for a scorer that names no model."""
+
+MODELS = "models"
+"""Folder of one document per model."""
 
 GLOBAL_ONLY = LocalModel(Choice.GLOBAL, {}, 0, None, 1.0, (), None)
 """What a bank without rows of a run serves."""
@@ -47,12 +51,11 @@ class LocalChoice:
         A bank that did not take part, or finished the run before a restart, keeps the file that it has for this model,
         else serves the global model.
         """
-        path = self.folder / CURRENT
         model = canonical.label(ensemble.digest(done.model))
         if done.answerer is None:
-            kept = read(path)
+            kept = held(self.folder, done.run.document.model)
             if kept is None or kept.run != done.run.id.hex():
-                _write(path, _document(done.run, model, GLOBAL_ONLY))
+                self._keep(_document(done.run, model, GLOBAL_ONLY))
             return True
         answerer = done.answerer
         try:
@@ -62,10 +65,17 @@ class LocalChoice:
             made = GLOBAL_ONLY
         if made is None:
             return False
-        _write(path, _document(done.run, model, made))
+        self._keep(_document(done.run, model, made))
         self.worker.forget(("choice", done.run.id))
         _log.info("local_model_chosen", run=done.run.id.hex(), choice=made.choice)
         return True
+
+    def _keep(self, document: LocalDocument) -> None:
+        """Writes the model's own file, and the one without a name if it is this model's or nobody's yet."""
+        _write(file_of(self.folder, document.name), document)
+        current = read(self.folder / CURRENT)
+        if current is None or current.name == document.name:
+            _write(self.folder / CURRENT, document)
 
     def _choose(self, run: Run, answerer: Answerer) -> LocalModel:
         assert run.course is not None  # noqa: S101  a finished run has one
@@ -79,6 +89,19 @@ class LocalChoice:
                 float(rates.review_rate), float(rates.decline_rate), settings.delay_days, self.threads
             )
         return local.choose(rows, answerer.terms.contract, (reach.start, reach.end), settings)
+
+
+def held(folder: Path, model: str | None = None) -> LocalDocument | None:
+    """The document of a model, by default the one without a name; None if there is none."""
+    current = read(folder / CURRENT)
+    if model is None or (current is not None and current.name == model):
+        return current
+    return read(file_of(folder, model))
+
+
+def file_of(folder: Path, model: str) -> Path:
+    """Where a model's document lies; a model's name is a plain one (`rounds.plan`)."""
+    return folder / MODELS / f"{model}.json"
 
 
 def read(path: Path) -> LocalDocument | None:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -15,10 +15,12 @@ from tacit.rounds.types import RoundError
 from tacit.runtime import etags
 from tacit.runtime.health import Check, add_health
 from tacit.runtime.problems import install_problems, problem
-from tacit.trainer.choice import CURRENT, read
+from tacit.trainer.choice import held
 from tacit.trainer.handlers import Trainer
 from tacit.trainer.ports import Journal
 from tacit.wire.local import LocalDocument, encode
+
+ModelName = Annotated[str | None, Query(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", description="Model's name.")]
 
 
 class Doorway:
@@ -35,9 +37,9 @@ class Doorway:
         self._journal = journal
         self._folder = folder
 
-    def local(self) -> LocalDocument | None:
-        """The current local model document."""
-        return read(self._folder / CURRENT)
+    def local(self, model: str | None = None) -> LocalDocument | None:
+        """The local document of a model, by default the first one's."""
+        return held(self._folder, model)
 
     def ledger(self) -> dict[str, Any]:
         """The account as plain data."""
@@ -81,9 +83,9 @@ def app(doorway: Doorway, live: Check, ready: Check, metrics: Callable[[], bytes
     add_health(made, live, ready, metrics)
 
     @made.get("/v1/local")
-    def get_local(request: Request) -> Response:
-        """The bank's choice, its local model, thresholds and verdict; ETag by content."""
-        document = doorway.local()
+    def get_local(request: Request, model: ModelName = None) -> Response:
+        """The bank's choice, its local model, thresholds and verdict, of one model; ETag by content."""
+        document = doorway.local(model)
         if document is None:
             return problem(HTTPStatus.NOT_FOUND, "No model yet", "no run has finished and been verified here")
         response = Response(encode(document), media_type="application/json")

@@ -15,7 +15,7 @@ from tacit.rounds import verify
 from tacit.sim.federation import Federation, InlineWorker
 from tacit.trainer.answers import Answerer, request_digest
 from tacit.trainer.checks import Finished
-from tacit.trainer.choice import CURRENT, LocalChoice, read
+from tacit.trainer.choice import CURRENT, MODELS, LocalChoice, held, read
 from tacit.trainer.snapshot import build, keyed_rule, span
 from tacit.wire.local import Choice
 
@@ -40,7 +40,7 @@ def test_a_bank_without_rows_serves_the_global_model(finished: tuple[Federation,
     assert found.model == canonical.label(ensemble.digest(finished[1].model))
     assert (found.run, found.choice, found.booster) == (finished[1].run.id.hex(), "global", None)
     assert found.global_share == 1.0
-    assert [path.name for path in tmp_path.iterdir()] == [CURRENT]
+    assert [path.name for path in tmp_path.iterdir()] == [CURRENT, MODELS]
 
 
 def test_a_kept_choice_of_the_same_run_stays(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_nothing_is_stored_before_the_fit_is_done(finished: tuple[Federation, Fi
     assert worker.forgotten == []
     assert choice.took(done)
     assert worker.forgotten == [("choice", done.run.id)]
-    assert [path.name for path in (tmp_path / "model").iterdir()] == [CURRENT]
+    assert [path.name for path in (tmp_path / "model").iterdir()] == [CURRENT, MODELS]
 
 
 def test_a_newer_run_replaces_the_file(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
@@ -177,3 +177,15 @@ def test_a_full_disk_keeps_the_old_file(
     with pytest.raises(OSError, match="no space"):
         choice.took(replace(finished[1], run=replace(finished[1].run, id=bytes(32))))
     assert (tmp_path / CURRENT).read_bytes() == before
+
+
+def test_another_model_keeps_a_document_of_its_own(finished: tuple[Federation, Finished], tmp_path: Path) -> None:
+    """A plan of a second model replaces nothing of the first: each is found by its name."""
+    done = finished[1]
+    choice = LocalChoice(tmp_path, InlineWorker(), "UTC")
+    choice.took(done)
+    body = replace(done.run.plan.body, plan=replace(done.run.document, model="other"))  # type: ignore[type-var]
+    other = replace(done.run, plan=replace(done.run.plan, body=body), terms=replace(done.run.terms, plan=body.plan))  # type: ignore[arg-type,type-var]
+    choice.took(replace(done, run=other))
+    names = [getattr(held(tmp_path, name), "name", None) for name in (None, "card", "other", "third")]
+    assert names == ["card", "card", "other", None]
