@@ -6,8 +6,8 @@ dp-accounting uses, over the same orders; tests hold the two equal. The package 
 import costs seconds of every process's start (docs/decisions).
 """
 
+import decimal
 import functools
-import math
 from fractions import Fraction
 
 from tacit.privacy.types import NANO, PrivacyError
@@ -20,6 +20,11 @@ MOST_NANO = 2**53 - 1
 
 MARGIN = 2.0**-40
 """Added to the float result (relative above 1), far above its rounding error and below 1e-9."""
+
+_EXACT = decimal.Context(prec=50)
+"""Decimal logarithms are rounded correctly, so all machines find the same noise; C libraries may differ in a bit."""
+
+_DECIMAL_ORDERS = tuple(decimal.Decimal(order) for order in ORDERS)
 
 
 def rho_nano(sensitivity: int, variance: int, honest: int = 1) -> int:
@@ -68,8 +73,13 @@ def epsilon(rho_nano: int, delta: Fraction) -> float:
         raise PrivacyError(f"expected rho_nano >= 0 and delta in (0, 1), got {rho_nano} and {delta}")
     if rho_nano == 0:
         return 0.0
-    rho, floor = _float_above(Fraction(rho_nano, NANO)), _float_below(delta)
-    value = max(0.0, min(_at_order(rho * order, order, floor) for order in ORDERS))
+    with decimal.localcontext(_EXACT):
+        rho = decimal.Decimal(rho_nano) / NANO
+        nothing, bounds = _bounds(delta)
+        # Where the smallest order's divergence alone bounds the total variation by delta, epsilon is 0.
+        known = rho * _DECIMAL_ORDERS[0] < nothing
+        found = decimal.Decimal(0) if known else min(rho * order + rest for order, rest in bounds)
+        value = float(max(found, decimal.Decimal(0)))
     return value + MARGIN * max(1.0, value)
 
 
@@ -99,23 +109,15 @@ def cap_nano(most: Fraction, delta: Fraction) -> int:
     return low
 
 
-def _at_order(divergence: float, order: float, delta: float) -> float:
-    """Epsilon at delta from a Renyi divergence of one order above 1 (Canonne, Kamath, Steinke 2020, proposition 12).
+@functools.lru_cache(maxsize=64)
+def _bounds(delta: Fraction) -> tuple[decimal.Decimal, tuple[tuple[decimal.Decimal, decimal.Decimal], ...]]:
+    """What of the conversion depends on delta alone (Canonne, Kamath, Steinke 2020, proposition 12).
 
-    Where the divergence alone bounds the total variation by delta (Bretagnolle, Huber 1979), epsilon is 0.
+    Returns:
+        The divergence below which epsilon is 0 (Bretagnolle, Huber 1979), and for every order a the number
+        log(1 - 1/a) - log(delta a) / (a - 1), to which rho a is added.
     """
-    if delta * delta + math.expm1(-divergence) > 0.0:
-        return 0.0
-    return divergence + math.log1p(-1.0 / order) - math.log(delta * order) / (order - 1.0)
-
-
-def _float_above(value: Fraction) -> float:
-    """The smallest float that is not below a fraction."""
-    near = float(value)
-    return near if Fraction(near) >= value else math.nextafter(near, math.inf)
-
-
-def _float_below(value: Fraction) -> float:
-    """The largest float that is not above a fraction."""
-    near = float(value)
-    return near if Fraction(near) <= value else math.nextafter(near, -math.inf)
+    with decimal.localcontext(_EXACT):
+        small = decimal.Decimal(delta.numerator) / decimal.Decimal(delta.denominator)
+        rests = ((1 - 1 / order).ln() - (small * order).ln() / (order - 1) for order in _DECIMAL_ORDERS)
+        return -(1 - small * small).ln(), tuple(zip(_DECIMAL_ORDERS, rests, strict=True))

@@ -1,7 +1,8 @@
 """How much noise a plan needs (protocol 7, algorithm 4).
 
 Everything that decides a variance is integer arithmetic, so that every bank that recomputes a plan's noise
-arrives at the same whole numbers. Only the comparison of epsilon with the plan's goes through a float.
+arrives at the same whole numbers. Only the comparison of epsilon with the plan's goes through a float, which
+`accounting` makes from decimal logarithms: the same bits on every machine.
 """
 
 import math

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opendp import prelude as dp
 
-from tacit.privacy import accounting
+from tacit.privacy import accounting, calibration
 from tacit.privacy.release import scale
-from tacit.privacy.types import NANO, PrivacyError
+from tacit.privacy.types import NANO, Mode, PrivacyError
 
 DELTAS = st.sampled_from([Fraction(1, 10**power) for power in range(2, 10)])
 
@@ -107,10 +107,29 @@ def test_epsilon_refuses_arguments_outside_their_range(rho: int, delta: Fraction
         accounting.epsilon(rho, delta)
 
 
-@pytest.mark.parametrize("value", [Fraction(1, 3), Fraction(1, 10**5), Fraction(3, 8), Fraction(10**30 + 1, 7)])
-def test_floats_are_rounded_to_the_safe_side(value: Fraction) -> None:
-    """The float for rho is not below its fraction, the one for delta not above."""
-    assert Fraction(accounting._float_above(value)) >= value >= Fraction(accounting._float_below(value))
+def test_no_logarithm_of_the_c_library_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two machines whose libraries differ in the last bit find the same noise for the same plan."""
+    questions = [(Fraction(1), Fraction(1, 4)), (Fraction(2), Fraction(3, 4))]
+    goals = [Fraction(1, 3), Fraction(1), Fraction(8)]
+
+    def budgets() -> list[calibration.Budget]:
+        accounting._bounds.cache_clear()
+        return [calibration.calibrate(goal, Fraction(1, 10**5), questions, mode=Mode.LOCAL) for goal in goals]
+
+    before = budgets()
+    for name in ("log", "log1p", "exp", "expm1", "pow"):
+        monkeypatch.setattr(math, name, lambda *_: math.nan)
+    assert budgets() == before
+
+
+@pytest.mark.parametrize("precision", [6, 28])
+def test_the_caller_s_decimal_context_changes_nothing(precision: int) -> None:
+    """Nor does its rounding."""
+    accounting._bounds.cache_clear()
+    before = accounting.epsilon(10**8, Fraction(1, 10**5))
+    accounting._bounds.cache_clear()
+    with decimal.localcontext(decimal.Context(prec=precision, rounding=decimal.ROUND_UP)):
+        assert accounting.epsilon(10**8, Fraction(1, 10**5)) == before
 
 
 SIZES = st.integers(1, 2**24)
