@@ -102,3 +102,9 @@ def test_plain_data() -> None:
         "b": [1, None, True],
         "c": "2018-01-02",
     }
+
+
+@pytest.mark.parametrize(("query", "status"), [("other", 404), ("..%2Fcurrent", 422), ("", 422)])
+def test_a_model_is_asked_for_by_its_plain_name(client: AsgiClient, query: str, status: int) -> None:
+    """An unknown one is not found; nothing else than a name reaches the disk."""
+    assert client.get(f"/v1/local?model={query}").status_code == status
