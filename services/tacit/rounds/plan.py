@@ -21,6 +21,9 @@ MAX_POPULATION = 10**10
 LEAST_SUBSAMPLE = Fraction(1, 1024)
 """Lowest rate of rows: a row that is kept counts 1/rate, and banks take weights up to 1,024."""
 
+MOST_LEAVES = 2**15
+"""Leaves of all trees of a run: the model file, of some 15 bytes a leaf once compressed, has to fit a record."""
+
 SHORTEST_TICK, LONGEST_TICK = "10ms", "60s"
 LONGEST_RUN, LONGEST_WAIT = "90d", "7d"
 """Largest `deadlines.run`, and the largest of every other deadline."""
@@ -246,6 +249,9 @@ def _trees(trees: TreePlan) -> Iterator[str]:
     yield from outside("learner.trees.depth", trees.depth, 1, 8)
     yield from outside("learner.trees.columns_per_tree", trees.columns_per_tree, 1, 255)
     yield from outside("learner.trees.clip", trees.clip, Fraction(1, 100), 16)
+    if 1 <= trees.depth <= 8:  # noqa: PLR2004  said above
+        leaves = trees.rounds * trees.trees_per_round * 2**trees.depth
+        yield from outside("learner.trees.rounds x trees_per_round x 2^depth", leaves, 1, MOST_LEAVES)
 
 
 def _shares(plan: Plan) -> Iterator[str]:

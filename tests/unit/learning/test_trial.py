@@ -85,7 +85,7 @@ def test_what_is_accepted_can_be_answered_and_taken(changed: dict[str, object]) 
 
 TREES = TreePlan(1, 2, 2, 2, Fraction(1, 2))
 TREE_STAGE = Stage(StageKind.TREES, 16, Fraction(1, 2), Fraction(1))
-GRADIENT = Stage(StageKind.GRADIENT, 6, Fraction(1), Fraction(1))
+GRADIENT = Stage(StageKind.GRADIENT, 7, Fraction(1), Fraction(1))
 
 
 def test_what_fits_is_let_through() -> None:
@@ -107,7 +107,7 @@ REFUSED: list[tuple[Callable[[], None], type[Exception], str]] = [
         PrivacyError,
         "clip must be 1/65536 to 16, got 17",
     ),
-    (lambda: trial.check_answerable([GRADIENT], cases.CONTRACT), LearningError, "cells, got 6"),
+    (lambda: trial.check_answerable([GRADIENT], cases.CONTRACT), LearningError, "cells, got 7"),
     (
         lambda: trial.check_answerable(
             [replace(GRADIENT, cells=Basis(cases.CONTRACT).size)], cases.CONTRACT, weight=Fraction(1025)

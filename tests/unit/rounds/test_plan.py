@@ -128,6 +128,10 @@ def test_duration_scales_with_its_number(number: int, unit: str) -> None:
         ({"learner": trees(rounds=65), "shares": TREES}, "learner.trees.rounds = 65: expected 1 to 64"),
         ({"learner": trees(trees_per_round=17), "shares": TREES}, "learner.trees.trees_per_round = 17"),
         ({"learner": trees(depth=9), "shares": TREES}, "learner.trees.depth = 9: expected 1 to 8"),
+        (
+            {"learner": trees(rounds=64, trees_per_round=3, depth=8), "shares": TREES},
+            "rounds x trees_per_round x 2^depth = 49152: expected 1 to 32768",
+        ),
         ({"learner": trees(columns_per_tree=0), "shares": TREES}, "learner.trees.columns_per_tree = 0"),
         ({"learner": trees(clip=Fraction(0)), "shares": TREES}, "learner.trees.clip = 0"),
         ({"shares": Shares(preconditioner=Fraction(1, 2), gradients=Fraction(1, 4))}, "shares add up to 0.75"),
@@ -146,6 +150,7 @@ def test_plan_out_of_range(changes: dict[str, object], message: str) -> None:
     "changes",
     [
         {"tick": "10ms", "subsample": Fraction(1, 1024)},
+        {"learner": trees(rounds=64, trees_per_round=2, depth=8), "shares": TREES},
         {"tick": "60s", "deadlines": Deadlines(attempt="60s")},
         {"deadlines": Deadlines(join="7d", deal="7d", attempt="7d", grace="7d", run="90d")},
     ],
@@ -170,7 +175,7 @@ def test_every_fault_is_named_at_once() -> None:
         {"mode": Mode.DISTRIBUTED, "paid_retries": 16},
         {"window": Window(dt.date(2018, 8, 1), 3660, 366, 0)},
         {"learner": learner(rounds=256, average=256, momentum=Fraction(0))},
-        {"learner": trees(depth=8, rounds=64, trees_per_round=16), "shares": TREES},
+        {"learner": trees(depth=5, rounds=64, trees_per_round=16), "shares": TREES},
         {"quality": QualityPlan(), "shares": QUALITY},
     ],
 )

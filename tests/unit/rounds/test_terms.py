@@ -1,6 +1,7 @@
 """A plan in numbers: stages, slots, noise, the printed epsilon, and everything that does not fit."""
 
 import datetime as dt
+import random
 from dataclasses import replace
 from fractions import Fraction
 
@@ -10,11 +11,14 @@ import federation_cases as cases
 from tacit import canonical
 from tacit.features.spec import Contract, Provenance
 from tacit.federation import Manifest, Member, Operator
-from tacit.learning.types import Learner, LearnerKind, QualityPlan, Shares, StageKind, TreePlan
+from tacit.learning import ensemble, leaves, structure
+from tacit.learning.types import Ensemble, Learner, LearnerKind, QualityPlan, Shares, StageKind, TreePlan
 from tacit.privacy import accounting
 from tacit.privacy.types import Mode, Unit
-from tacit.rounds.plan import Plan, PlanError, Window
+from tacit.rounds.plan import MOST_LEAVES, Plan, PlanError, Window
 from tacit.rounds.terms import EARLIEST, LATEST, Terms, UnaffordableError, work_out
+from tacit.rounds.types import ArtefactBody
+from tacit.wire import codec
 
 
 def manifest(contract: Contract = cases.CONTRACT, **changes: object) -> Manifest:
@@ -197,3 +201,17 @@ def test_several_faults_are_told_together() -> None:
     """Whoever mends a plan sees everything at once."""
     with pytest.raises(PlanError, match=r"federation.*manifest"):
         terms(federation="other", manifest=canonical.label(bytes(32)))
+
+
+def test_the_largest_forest_fits_a_record() -> None:
+    """All leaves that a plan may ask for, every one a number of its own: the file is published whole."""
+    asked = TreePlan(rounds=64, trees_per_round=2, depth=8, columns_per_tree=2)
+    assert asked.rounds * asked.trees_per_round * 2**asked.depth == MOST_LEAVES
+    draw = random.Random(1)
+    forests = []
+    for number in range(asked.rounds):
+        sums = [draw.randrange(-(10**7), 10**7) for _ in range(leaves.cells(asked))]
+        forests.append((structure.draw(bytes(32), cases.CONTRACT, asked, number), leaves.solve(sums, 10**12, asked)))
+    content = ensemble.booster(Ensemble(0.0, forests=tuple(forests)), cases.CONTRACT)
+    record = codec.encode_body(ArtefactBody(ensemble.digest(content), content))
+    assert len(record) < codec.MAX_RECORD_BYTES
