@@ -191,8 +191,9 @@ def _cells(record: Checked) -> int:
 
 def _trimmed(record: Checked, lengths: set[int]) -> Checked:
     """The record without the cells of a vector that has the length of no question: it stands, and answers nothing."""
-    fits = not isinstance(record.body, VectorBody) or len(record.body.cells) in lengths
-    return record if fits else replace(record, body=VectorBody(()))
+    if not isinstance(record.body, VectorBody) or len(record.body.cells) in lengths:
+        return record
+    return replace(record, body=replace(record.body, cells=()))
 
 
 class State:
