@@ -128,7 +128,7 @@ def test_a_file_is_limited_and_must_be_one(tmp_path: Path, monkeypatch: pytest.M
 class Doorway:
     """A trainer's doorway with one document."""
 
-    def local(self) -> LocalDocument:
+    def local(self, model: str | None = None) -> LocalDocument:
         """The document."""
         return parse(document_of(b"model"))
 
