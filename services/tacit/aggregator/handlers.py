@@ -143,9 +143,9 @@ class Aggregator:
                 return run, False
             try:
                 inner.check_plan(body, self.state.manifest)
-                self.worked_out(body.plan)
-            except (envelope.WireError, PlanError) as error:
+            except envelope.WireError as error:
                 raise SubmissionError(str(error)) from error
+            self.worked_out(body.plan)
         order = plan_order(self.state.manifest, body)
         self._append(order.kind, order.body, order.place)
         _log.info("plan_accepted", run=run.hex(), epsilon=canonical.number(body.plan.epsilon))

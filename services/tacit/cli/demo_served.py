@@ -59,7 +59,7 @@ class Served:
         return self.wait("the registry's version", ask)
 
     def score(self, bank: str, model: str, rows: BankRows) -> dict[str, Any]:
-        """Scores the bank's highest test row once it serves the model; request, URL and answer."""
+        """Scores the bank's first test row once it serves the model; request, URL and answer."""
         names = [column.name for column in self.stage.terms.contract.columns]
         values = rows.test.values[0, : len(names)] if rows.test.labels.size else np.zeros(len(names))
         request = {name: None if np.isnan(value) else float(value) for name, value in zip(names, values, strict=True)}
